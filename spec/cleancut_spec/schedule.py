@@ -1,0 +1,120 @@
+"""The schedule: a list of step labels that the model's actions and the engine's steps both bear.
+
+A label is a name with the drive, the cluster and the errno that the name takes, in this order:
+`prepare d0`, `copy_read d0 c1`, `fail_copy_write d1 c0 ENOSPC`, `reply`.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A kind of step: whether its labels name a drive, a cluster, an errno; who takes it."""
+
+    name: str
+    drive: bool
+    cluster: bool
+    errno: bool
+    by_client: bool  # taken by the client or the guest, not by the implementation
+    meaning: str
+
+
+def _step(name: str, shape: str, meaning: str, *, by_client: bool = False) -> Step:
+    return Step(name, "d" in shape, "c" in shape, "e" in shape, by_client, meaning)
+
+
+#: Every kind of step, by name.
+STEPS: Final[dict[str, Step]] = {
+    step.name: step
+    for step in (
+        # the transaction
+        _step("begin", "", "the client's transaction is taken up", by_client=True),
+        _step("drain", "d", "no further guest request of the drive starts"),
+        _step("prepare", "d", "the drive is quiet; job, target and filter are made"),
+        _step("fail_prepare", "d", "the action is refused; rollback begins"),
+        _step("rollback", "d", "the job is taken back, newest first"),
+        _step("commit", "d", "the job is started, all being prepared"),
+        _step("undrain", "d", "guest requests of the drive start again"),
+        _step("reply", "", "the transaction has succeeded"),
+        _step("refuse", "", "the transaction has failed and nothing of it is left"),
+        # the guest
+        _step("guest_write", "dc", "the guest submits a write", by_client=True),
+        _step("guest_start", "d", "the write needs no copy and goes to the drive"),
+        _step("guest_done", "d", "the write is on the drive"),
+        _step("cbw_claim", "d", "the write needs a copy of its old cluster first"),
+        _step("cbw_read", "dc", "copy-before-write has read the old cluster"),
+        _step("cbw_write", "dc", "copy-before-write has written it to the target"),
+        _step("fail_cbw_read", "dce", "that read fails, and with it the guest's write"),
+        _step("fail_cbw_write", "dce", "that write fails, and with it the guest's write"),
+        # the job
+        _step("copy_claim", "dc", "the job takes the next cluster that is still to be copied"),
+        _step("copy_read", "dc", "the job has read it from the drive"),
+        _step("copy_write", "dc", "the job has written it to the target"),
+        _step("fail_copy_read", "dce", "that read fails; the policy decides"),
+        _step("fail_copy_write", "dce", "that write fails; the policy decides"),
+        _step("pause", "d", "the client pauses the job", by_client=True),
+        _step("resume", "d", "the client resumes the job", by_client=True),
+        _step("cancel", "d", "the client cancels the job", by_client=True),
+        _step("finish", "d", "all is copied: waiting, then pending"),
+        _step("complete", "d", "the job ends well"),
+        _step("abort", "d", "the job ends, failed or cancelled"),
+    )
+}
+
+
+class LabelError(ValueError):
+    """A label that no step bears; the message says which form it takes."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Label:
+    """One step of a schedule; drives and clusters are numbers from 0."""
+
+    name: str
+    drive: int | None = None
+    cluster: int | None = None
+    errno: str | None = None
+
+    def __str__(self) -> str:
+        words = [self.name]
+        if self.drive is not None:
+            words.append(f"d{self.drive}")
+        if self.cluster is not None:
+            words.append(f"c{self.cluster}")
+        if self.errno is not None:
+            words.append(self.errno)
+        return " ".join(words)
+
+
+_FORM = {"drive": re.compile(r"d(\d+)"), "cluster": re.compile(r"c(\d+)")}
+
+
+def parse_label(text: str) -> Label:
+    """The label that a line of a schedule spells; raises LabelError."""
+    name, *words = text.split()
+    step = STEPS.get(name)
+    if step is None:
+        raise LabelError(f"no step is called {name!r}; known: {', '.join(STEPS)}")
+    fields: dict[str, int | str] = {}
+    for part in ("drive", "cluster"):
+        if getattr(step, part):
+            match = _FORM[part].fullmatch(words.pop(0)) if words else None
+            if match is None:
+                raise LabelError(f"{text!r}: {name} names a {part}, as {part[0]}0")
+            fields[part] = int(match[1])
+    if step.errno:
+        if not words:
+            raise LabelError(f"{text!r}: {name} names an errno, as EIO")
+        fields["errno"] = words.pop(0)
+    if words:
+        raise LabelError(f"{text!r}: {name} takes no {words[0]!r}")
+    return Label(name, **fields)  # type: ignore[arg-type]
+
+
+def parse_schedule(lines: Iterable[str]) -> list[Label]:
+    """The labels of a schedule, one a line; `#` begins a comment."""
+    bare = (line.split("#")[0].strip() for line in lines)
+    return [parse_label(line) for line in bare if line]
