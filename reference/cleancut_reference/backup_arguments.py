@@ -1,0 +1,52 @@
+"""Reads the arguments of `drive-backup` and `transaction` into actions."""
+
+from typing import Any, Final
+
+from cleancut_reference.errors import generic
+from cleancut_reference.jobs.job import Policy, Settings
+from cleancut_reference.target import Target
+from cleancut_reference.transaction import Abort, Action, Backup
+from cleancut_spec import cites
+
+#: Arguments that QEMU has and this server has not, with the one value that it takes all the same.
+UNSUPPORTED: Final[dict[str, Any]] = {
+    "bitmap": None, "bitmap-mode": None, "compress": False, "auto-finalize": True,
+    "auto-dismiss": True, "filter-node-name": None, "x-perf": None,
+}  # fmt: skip
+
+
+def read_transaction(arguments: dict[str, Any]) -> list[Action]:
+    """The actions of a transaction; raises QmpError for a kind that this server has not."""
+    properties = arguments.get("properties", {})
+    if properties.get("completion-mode", "individual") != "individual":
+        raise generic("Parameter 'completion-mode': this server supports only 'individual'")
+    return [_read_action(action) for action in arguments["actions"]]
+
+
+def _read_action(action: dict[str, Any]) -> Action:
+    match action["type"]:
+        case "abort":
+            return Abort()
+        case "drive-backup":
+            return read_backup(action["data"])
+        case other:
+            raise generic(f"Action '{other}' is not supported by this server")
+
+
+@cites("ARG-SPEED-1", "JOB-ID-1", "POLICY-REPORT-1")
+def read_backup(data: dict[str, Any]) -> Backup:
+    """The backup that these arguments ask for, with the defaults of what they leave out."""
+    for name, harmless in UNSUPPORTED.items():
+        if name in data and data[name] != harmless:
+            raise generic(f"Parameter '{name}' is not supported by this server")
+    if data["sync"] != "full":
+        raise generic("Parameter 'sync': this server supports only 'full'")
+    settings = Settings(
+        id=data.get("job-id", data["device"]),
+        speed_bytes_per_s=data.get("speed", 0),
+        on_source_error=Policy(data.get("on-source-error", "report")),
+        on_target_error=Policy(data.get("on-target-error", "report")),
+    )
+    existing = data.get("mode", "absolute-paths") == "existing"
+    target = Target(data["target"], existing, data.get("format", ""))
+    return Backup(data["device"], target, settings)

@@ -1,0 +1,1 @@
+"""Drives, guest requests, targets and faults."""

@@ -1,0 +1,135 @@
+"""The engine: commands, guest requests and the answers of disks in; replies and events out.
+
+Nothing in it waits, sleeps, opens or locks. All that could happen next is a Step; who picks one is
+the schedule's business. Equal inputs and equal schedule give equal outputs.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from cleancut_reference.block import guest
+from cleancut_reference.block.request import Outcome
+from cleancut_reference.commands import COMMANDS, Wait
+from cleancut_reference.errors import QmpError, command_not_found
+from cleancut_reference.jobs import backup
+from cleancut_reference.outputs import Output, Reply, Shutdown
+from cleancut_reference.qmp.arguments import check_arguments
+from cleancut_reference.state import State
+from cleancut_reference.step import Step
+from cleancut_reference.transaction import Transaction
+from cleancut_spec import cites
+from cleancut_spec.schedule import Label
+
+Request = dict[str, Any]
+
+
+class Engine:
+    """Drives, jobs and the one command under way."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.current: Transaction | Wait | None = None
+        self._request: Request = {}
+        self._unheard = False  # nobody waits for the current command's answer
+        self._queue: deque[tuple[Request, Any]] = deque()
+
+    @cites("QMP-ORDER-1")
+    def receive(self, request: Request, answer: Any = None) -> None:
+        """A command has arrived; it waits its turn, even if its `answer` is known by now."""
+        self._queue.append((request, answer))
+
+    def hang_up(self) -> None:
+        """The client has gone: what it queued is dropped, what it began goes on unanswered."""
+        self._queue.clear()
+        self._unheard = self.current is not None
+
+    def advance(self, now_ns: int) -> None:
+        """It is now `now_ns`, on a clock that never goes back."""
+        assert now_ns >= self.state.now_ns, "time goes forward"
+        self.state.now_ns = now_ns
+
+    def wake_ns(self) -> int | None:
+        """The next instant at which time alone enables a step; None if there is none."""
+        waits = [job.not_before_ns for job in self.state.jobs]
+        return min((ns for ns in waits if ns > self.state.now_ns), default=None)
+
+    def sources(self) -> list[Iterator[Step]]:
+        """What can happen next, by who does it: the command, each drive's guest, each job."""
+        if self.state.shut_down:
+            return []
+        guests = [guest.steps(self.state, drive) for drive in self.state.drives]
+        jobs = [backup.steps(self.state, job) for job in self.state.jobs]
+        return [self._command_steps(), *guests, *jobs]
+
+    def steps(self) -> Iterator[Step]:
+        """All that can happen next."""
+        return chain.from_iterable(self.sources())
+
+    def _command_steps(self) -> Iterator[Step]:
+        if self.current is not None:
+            yield from self.current.steps(self.state)
+        elif self._queue:
+            yield self._take_up()
+
+    def take(self, step: Step, outcome: Outcome = None) -> Label | None:
+        """Take a step that is enabled now; its `io` has answered `outcome`. Says what happened."""
+        label = step.run(outcome)
+        self._settle()
+        return label
+
+    def drain_outbox(self) -> list[Output]:
+        """What is to be sent, in order; forgets it."""
+        outputs = list(self.state.outbox)
+        self.state.outbox.clear()
+        return outputs
+
+    def _take_up(self) -> Step:
+        begins = self._queue[0][0].get("execute") in ("transaction", "drive-backup")
+        label = Label("begin") if begins else None
+
+        def run(_: Outcome) -> Label | None:
+            self._request, result = self._queue.popleft()
+            try:
+                result = self._execute(self._request) if result is None else result
+            except QmpError as error:
+                result = error
+            if isinstance(result, Transaction | Wait):
+                self.current = result
+                return label
+            self._reply(result)
+            return None
+
+        return Step(label, run)
+
+    @cites("QMP-UNKNOWN-1", "ARG-TYPE-1")
+    def _execute(self, request: Request) -> Any:
+        name = request["execute"]
+        if name not in COMMANDS:
+            raise command_not_found(f"The command {name} has not been found")
+        arguments = request.get("arguments", {})
+        check_arguments(name, arguments)
+        return COMMANDS[name](self.state, arguments)
+
+    def _settle(self) -> None:
+        """Answer the current command if it is done."""
+        if self.current is not None and (result := self.current.result()) is not None:
+            self.current = None
+            self._reply(result)
+            if self.state.shut_down:
+                self.state.outbox.append(Shutdown())
+
+    @cites("QMP-ID-1")
+    def _reply(self, result: Any) -> None:
+        if self._unheard:
+            self._unheard = False
+            return
+        body: dict[str, Any]
+        if isinstance(result, QmpError):
+            body = {"error": {"class": result.kind, "desc": result.desc}}
+        else:
+            body = {"return": result}
+        if "id" in self._request:
+            body["id"] = self._request["id"]
+        self.state.outbox.append(Reply(body))

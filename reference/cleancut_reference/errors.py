@@ -1,0 +1,48 @@
+"""Errors as QMP shows them: a class and a description, with the texts of QEMU 7.2."""
+
+import errno as errno_module
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class QmpError(Exception):
+    """A command that is refused."""
+
+    kind: str
+    desc: str
+
+
+def generic(desc: str) -> QmpError:
+    """An error of class GenericError."""
+    return QmpError("GenericError", desc)
+
+
+def command_not_found(desc: str) -> QmpError:
+    """An error of class CommandNotFound."""
+    return QmpError("CommandNotFound", desc)
+
+
+def no_device(name: str) -> QmpError:
+    """The device or node does not exist."""
+    return generic(f"Cannot find device='{name}' nor node-name='{name}'")
+
+
+def busy(name: str) -> QmpError:
+    """The drive has a job."""
+    return generic(f"Node '{name}' is busy: block device is in use by block job: backup")
+
+
+def no_job(job_id: str) -> QmpError:
+    """A block-job-* command names a job that does not exist."""
+    return QmpError("DeviceNotActive", f"Block job '{job_id}' not found")
+
+
+def wrong_status(job_id: str, status: str, verb: str) -> QmpError:
+    """The job exists, but its status allows no such verb."""
+    return generic(f"Job '{job_id}' in state '{status}' cannot accept command verb '{verb}'")
+
+
+def strerror(errno_name: str) -> str:
+    """The C library's text for an errno such as `ENOSPC`."""
+    return os.strerror(getattr(errno_module, errno_name))

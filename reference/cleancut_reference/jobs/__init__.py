@@ -1,0 +1,1 @@
+"""Backup jobs: their life and their copying."""

@@ -1,0 +1,29 @@
+"""An engine with its disks and faults, and a schedule that drives it."""
+
+from cleancut_reference.block.faults import Faults
+from cleancut_reference.block.request import DiskRequest, Outcome
+from cleancut_reference.disk import Disk
+from cleancut_reference.engine import Engine
+from cleancut_reference.schedule import Choose
+
+
+class Machine:
+    """Takes the steps that the schedule chooses, and performs what they ask of the disks."""
+
+    def __init__(self, engine: Engine, disk: Disk, faults: Faults, choose: Choose) -> None:
+        self.engine = engine
+        self.disk = disk
+        self._faults = faults
+        self._choose = choose
+
+    def step(self) -> bool:
+        """Take one step; false if none is enabled."""
+        step = self._choose(self.engine.sources())
+        if step is None:
+            return False
+        outcome = self._perform(step.io) if step.io else None
+        self.engine.take(step, outcome)
+        return True
+
+    def _perform(self, request: DiskRequest) -> Outcome:
+        return self._faults.strike(request) or self.disk.perform(request)

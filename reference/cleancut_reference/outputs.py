@@ -1,0 +1,40 @@
+"""What comes out of the engine."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a command: `return` or `error`, and `id` where the command had one."""
+
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A QMP event, still without its timestamp."""
+
+    name: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GuestDone:
+    """A guest request has ended; `errno` is empty if it went well, `data` is what a read returned.
+
+    `console` is what is to be printed about it, for a request that came through the monitor.
+    """
+
+    request: int
+    errno: str
+    data: bytes = b""
+    console: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """The engine has ended; nothing comes after it."""
+
+
+Output = Reply | Event | GuestDone | Shutdown

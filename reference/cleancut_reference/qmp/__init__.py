@@ -1,0 +1,1 @@
+"""QMP: the request stream, the argument checks and the server."""

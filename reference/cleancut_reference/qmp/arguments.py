@@ -1,0 +1,107 @@
+"""Checks a command's arguments against the QMP schema, before anything of the command runs."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+from cleancut_reference.errors import QmpError, generic
+from cleancut_spec import cites
+
+Schema = Mapping[str, Mapping[str, Any]]
+
+_EXPECTED: Final = {
+    "string": "string", "int": "integer", "number": "number", "boolean": "boolean",
+    "object": "object", "array": "array", "null": "null",
+}  # fmt: skip
+
+
+_PYTHON: Final[dict[str, type]] = {
+    "string": str, "boolean": bool, "object": dict, "array": list, "null": type(None),
+}  # fmt: skip
+
+
+@cache
+def schema() -> Schema:
+    """The QMP schema by entity name, in the form of `query-qmp-schema`."""
+    text = (resources.files("cleancut_spec") / "schema" / "qmp.json").read_text(encoding="utf-8")
+    return {entity["name"]: entity for entity in json.loads(text)}
+
+
+@cites("ARG-TYPE-1")
+def check_arguments(command: str, arguments: dict[str, Any]) -> None:
+    """Refuse arguments that the schema does not allow; raises QmpError naming the first."""
+    _check(schema()[command]["arg-type"], arguments, "")
+
+
+def _check(type_name: str, value: Any, path: str) -> None:
+    entity = schema()[type_name]
+    match entity["meta-type"]:
+        case "builtin":
+            _check_builtin(entity["json-type"], value, path)
+        case "enum":
+            _check_builtin("string", value, path)
+            if value not in entity["values"]:
+                key = path.rpartition(".")[2]
+                raise generic(f"Parameter '{key}' does not accept value '{value}'")
+        case "array":
+            _check_builtin("array", value, path)
+            for index, item in enumerate(value):
+                _check(entity["element-type"], item, f"{path}[{index}]")
+        case "alternate":
+            _check_alternate(entity, value, path)
+        case _:
+            _check_object(entity, value, path)
+
+
+def _check_builtin(kind: str, value: Any, path: str) -> None:
+    match kind:
+        case "int":
+            fits = type(value) is int and -(2**63) <= value < 2**63
+        case "number":
+            fits = type(value) in (int, float)
+        case "value":
+            fits = True
+        case _:
+            fits = isinstance(value, _PYTHON[kind])
+    if not fits:
+        raise _wrong_type(path, _EXPECTED[kind])
+
+
+def _wrong_type(path: str, expected: str) -> QmpError:
+    return generic(f"Invalid parameter type for '{path}', expected: {expected}")
+
+
+def _check_object(entity: Mapping[str, Any], value: Any, path: str) -> None:
+    _check_builtin("object", value, path)
+    known = _check_members(entity, value, path)
+    if "tag" in entity:
+        for variant in entity["variants"]:
+            if variant["case"] == value[entity["tag"]]:
+                known |= _check_members(schema()[variant["type"]], value, path)
+    for key in value:
+        if key not in known:
+            raise generic(f"Parameter '{_join(path, key)}' is unexpected")
+
+
+def _check_members(entity: Mapping[str, Any], value: dict[str, Any], path: str) -> set[str]:
+    for member in entity["members"]:
+        name = member["name"]
+        if name in value:
+            _check(member["type"], value[name], _join(path, name))
+        elif "default" not in member:
+            raise generic(f"Parameter '{_join(path, name)}' is missing")
+    return {member["name"] for member in entity["members"]}
+
+
+def _check_alternate(entity: Mapping[str, Any], value: Any, path: str) -> None:
+    for member in entity["members"]:
+        kind = schema()[member["type"]]["meta-type"]
+        if (kind == "object") == isinstance(value, dict):
+            return _check(member["type"], value, path)
+    raise _wrong_type(path, "string or object")
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key

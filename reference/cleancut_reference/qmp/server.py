@@ -1,0 +1,155 @@
+"""The QMP server: a unix socket, the clock, and the loop that lets the machine run."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from cleancut_reference.commands import VERSION
+from cleancut_reference.machine import Machine
+from cleancut_reference.outputs import Event, GuestDone, Reply, Shutdown
+from cleancut_reference.qmp.session import Session
+from cleancut_spec import cites
+
+STEPS_PER_TURN: Final = 16
+READ_BYTES: Final = 1 << 16
+MAX_UNSENT_BYTES: Final = 64 << 20
+
+
+class ServerError(Exception):
+    """The server cannot start; the message says why and what to do."""
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening socket at this path that only the owner may use; raises ServerError."""
+    _clear_way(path)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    private = Path(f"{path}.{time.monotonic_ns()}.new")
+    try:  # the name appears only when the mode is right and somebody listens
+        server.bind(str(private))
+        private.chmod(0o600)
+        server.listen(8)
+        private.rename(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            private.unlink(missing_ok=True)
+        server.close()
+        raise ServerError(f"cannot listen on {path}: {error.strerror or error}") from None
+    server.setblocking(False)
+    return server
+
+
+def _clear_way(path: Path) -> None:
+    """Remove a socket that nobody listens on; refuse anything else that bears the name."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ServerError(f"cannot listen on {path}: {error.strerror}") from None
+    if not stat.S_ISSOCK(mode):
+        raise ServerError(f"{path} exists and is no socket; choose another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError as error:
+            raise ServerError(f"cannot listen on {path}: {error.strerror}") from None
+    raise ServerError(f"another server listens on {path}; choose another path")
+
+
+class Server:
+    """Serves one client after the other; the machine runs whether one is there or not."""
+
+    def __init__(self, machine: Machine, listener: socket.socket) -> None:
+        self._machine = machine
+        self._listener = listener
+        self._writer: asyncio.StreamWriter | None = None
+        self._work = asyncio.Event()
+        self._ended = False
+
+    async def run(self) -> None:
+        """Serve until `quit`."""
+        clients = asyncio.create_task(self._serve_clients())
+        try:
+            await self._run_machine()
+        finally:
+            clients.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await clients
+
+    async def _run_machine(self) -> None:
+        engine = self._machine.engine
+        while not self._ended:
+            engine.advance(time.monotonic_ns())
+            busy = any(self._machine.step() for _ in range(STEPS_PER_TURN))
+            self._send_outputs()
+            if busy:
+                await asyncio.sleep(0)
+                continue
+            wake_ns = engine.wake_ns()
+            timeout = None if wake_ns is None else max(0, wake_ns - time.monotonic_ns()) / 1e9
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._work.wait(), timeout)
+            self._work.clear()
+        if self._writer is not None:
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                await asyncio.wait_for(self._writer.drain(), 5)
+            self._writer.close()
+
+    async def _serve_clients(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            connection, _ = await loop.sock_accept(self._listener)
+            reader, writer = await asyncio.open_unix_connection(sock=connection)
+            self._writer = writer
+            self._greet()
+            try:
+                await self._serve(reader)
+            except ConnectionError:
+                pass
+            finally:
+                self._writer = None
+                self._machine.engine.hang_up()
+                writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader) -> None:
+        session = Session()
+        while data := await reader.read(READ_BYTES):
+            for request, answer in session.feed(data):
+                self._machine.engine.receive(request, answer)
+            self._work.set()
+
+    @cites("QMP-GREET-1")
+    def _greet(self) -> None:
+        self._send({"QMP": {"version": VERSION, "capabilities": []}})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._writer is None:
+            return
+        self._writer.write(json.dumps(message).encode() + b"\r\n")
+        if self._writer.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            print("cleancut: the client reads nothing; it is cut off", file=sys.stderr)
+            self._writer.transport.abort()
+
+    @cites("QMP-EVENT-1")
+    def _send_outputs(self) -> None:
+        for output in self._machine.engine.drain_outbox():
+            match output:
+                case Reply(body):
+                    self._send(body)
+                case Event(name, data):
+                    seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+                    stamp = {"seconds": seconds, "microseconds": microseconds}
+                    self._send({"timestamp": stamp, "event": name, "data": data})
+                case GuestDone(console=console):
+                    print(console, end="", flush=True)
+                case Shutdown():
+                    self._ended = True

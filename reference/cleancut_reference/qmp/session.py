@@ -1,0 +1,63 @@
+"""One client's dialogue: negotiation, and the shape of requests. Pure: bytes in, requests out."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from cleancut_reference.errors import QmpError, command_not_found, generic
+from cleancut_reference.qmp.arguments import check_arguments
+from cleancut_reference.qmp.lexer import Lexer
+from cleancut_reference.qmp.parser import Bad
+from cleancut_spec import cites
+
+_MEMBERS: Final = {
+    "execute": (str, "a string"),
+    "arguments": (dict, "an object"),
+    "id": (object, ""),
+}
+
+
+class Session:
+    """Turns a client's bytes into requests, each with its answer where that is known at once."""
+
+    def __init__(self) -> None:
+        self._lexer = Lexer()
+        self._negotiated = False
+
+    @cites("QMP-STREAM-1", "QMP-BAD-1")
+    def feed(self, data: bytes) -> Iterator[tuple[dict[str, Any], Any]]:
+        """The requests that are complete now, in order, each with its answer or None."""
+        for item in self._lexer.feed(data):
+            if isinstance(item, Bad):
+                yield {}, generic(item.desc)
+            elif not isinstance(item.value, dict):
+                yield {}, generic("QMP input must be a JSON object")
+            else:
+                try:
+                    yield item.value, self._check(item.value)
+                except QmpError as error:
+                    yield item.value, error
+
+    @cites("QMP-NEGOTIATE-1")
+    def _check(self, request: dict[str, Any]) -> Any:
+        for name, value in request.items():
+            if name not in _MEMBERS:
+                raise generic(f"QMP input member '{name}' is unexpected")
+            kind, text = _MEMBERS[name]
+            if not isinstance(value, kind):
+                raise generic(f"QMP input member '{name}' must be {text}")
+        if "execute" not in request:
+            raise generic("QMP input lacks member 'execute'")
+        if request["execute"] == "qmp_capabilities":
+            return self._negotiate(request.get("arguments", {}))
+        if not self._negotiated:
+            raise command_not_found("Expecting capabilities negotiation with 'qmp_capabilities'")
+        return None
+
+    def _negotiate(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if self._negotiated:
+            raise command_not_found("Capabilities negotiation is already complete, command ignored")
+        check_arguments("qmp_capabilities", arguments)
+        if arguments.get("enable"):
+            raise generic("This server offers no capabilities to enable")
+        self._negotiated = True
+        return {}
