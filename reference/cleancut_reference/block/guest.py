@@ -54,7 +54,7 @@ def steps(state: State, drive: Drive) -> Iterator[Step]:
                     yield _start(drive, request)
             case Phase.CBW_NEXT:
                 if not waits_for_copy(drive, request):
-                    yield _claim(drive, request)
+                    yield _start(drive, request)
             case Phase.CBW_READ:
                 yield _cbw_read(state, drive, request)
             case Phase.CBW_WRITE:

@@ -18,7 +18,7 @@ _STRING_STOP: Final = {
     ord('"'): re.compile(rb'["\\\xff]'),
     ord("'"): re.compile(rb"['\\\xff]"),
 }
-_BARE_END: Final = re.compile(rb"[ \t\r\n{}\[\],:'\"]")
+_BARE_END: Final = re.compile(rb"[^\x21-\xfd]|[{}\[\],:'\"\x7f]")
 _BARE: Final = frozenset(range(0x21, 0xFE)) - frozenset(b"{}[],:'\"\x7f")
 
 
@@ -90,7 +90,7 @@ class Lexer:
                 return True
             if self._at + 1 == len(self._buffer):  # what the backslash escapes is still to come
                 return False
-            self._at += 2
+            self._at += 1 if self._buffer[self._at + 1] == 0xFF else 2
         self._at = len(self._buffer)
         return False
 

@@ -1,0 +1,181 @@
+"""What single commands do, on the engine alone: cases found by other tests, and corners."""
+
+import pytest
+
+from cleancut_reference.block.faults import Fault, FaultError, Faults
+from cleancut_reference.block.request import DiskRequest, Op
+from cleancut_reference.qemu_io import IoError, parse, report, split_monitor_line
+from cleancut_reference.sizes import SizeError, parse_size
+from cleancut_reference.state import Options
+from tests.engine_harness import Harness, backup_action
+
+SMALL = Options(cluster_bytes=4, max_chunk_bytes=4)
+
+
+def test_a_write_over_two_clusters_meets_a_copy_of_the_second() -> None:
+    """Found by the image machine: the job copied what the request had still to copy itself."""
+    harness = Harness([8], SMALL)
+    harness.execute("transaction", actions=[backup_action("d0")])
+    while not harness.replies():
+        harness.take(harness.steps()[0])
+    harness.write(0, 0, b"abcdefgh")
+
+    def take(name: str) -> None:
+        by_name = {s.label.name: s for s in harness.steps() if s.label is not None}
+        harness.take(by_name[name])
+
+    for name in ("cbw_claim", "cbw_read", "copy_claim", "cbw_write", "copy_read", "copy_write"):
+        take(name)
+    harness.run()
+    target = harness.disk.files["d0.target"]
+    assert target.read(0, 8) == bytes(8)
+    assert harness.images["d0"].read(0, 8) == b"abcdefgh"
+
+
+def test_a_failed_transaction_tells_the_first_error_and_leaves_nothing() -> None:
+    harness = Harness([8, 8], SMALL)
+    harness.execute(
+        "transaction", actions=[backup_action("d0"), backup_action("nope"), backup_action("d1")]
+    )
+    harness.run()
+    assert harness.replies() == [
+        {
+            "error": {
+                "class": "GenericError",
+                "desc": "Cannot find device='nope' nor node-name='nope'",
+            }
+        }
+    ]
+    statuses = [(e.data["id"], e.data["status"]) for e in harness.events("JOB_STATUS_CHANGE")]
+    assert statuses == [("d0", s) for s in ("created", "aborting", "concluded", "null")]
+    assert harness.disk.files == {} and harness.disk.open == {}
+    assert not any(drive.drained for drive in harness.state.drives)
+
+
+def test_an_existing_target_keeps_its_content_when_the_transaction_fails() -> None:
+    harness = Harness([8], SMALL)
+    harness.execute("transaction", actions=[backup_action("d0")])
+    harness.run()
+    harness.write(0, 0, b"newer")
+    harness.run()
+    harness.execute("transaction", actions=[backup_action("d0"), {"type": "abort", "data": {}}])
+    harness.run()
+    assert harness.replies()[-1]["error"]["desc"] == "Transaction aborted using Abort action"
+    assert harness.disk.files["d0.target"].read(0, 8) == bytes(8)
+
+
+def test_the_client_is_gone_but_its_transaction_goes_on() -> None:
+    harness = Harness([8], SMALL)
+    harness.execute("transaction", actions=[backup_action("d0")])
+    harness.take(harness.steps()[0])
+    harness.execute("query-version")
+    harness.engine.hang_up()
+    harness.run()
+    assert harness.replies() == []
+    assert len(harness.events("BLOCK_JOB_COMPLETED")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "desc"),
+    [
+        ({"sync": "top"}, "Parameter 'sync': this server supports only 'full'"),
+        ({"bitmap": "b"}, "Parameter 'bitmap' is not supported by this server"),
+        ({"format": "bogus"}, "Unknown file format 'bogus'"),
+        ({"job_id": "!x"}, "Invalid job ID '!x'"),
+        ({"job_id": ""}, "Invalid job ID ''"),
+        ({"speed": -1}, "Parameter 'speed' expects a non-negative value"),
+        ({"speed": 2**63}, "Invalid parameter type for 'actions[0].data.speed', expected: integer"),
+        ({"speed": True}, "Invalid parameter type for 'actions[0].data.speed', expected: integer"),
+        ({"sync": "bogus"}, "Parameter 'sync' does not accept value 'bogus'"),
+        ({"foo": 1}, "Parameter 'actions[0].data.foo' is unexpected"),
+        ({"mode": "existing"}, "Could not open 'd0.target': No such file or directory"),
+    ],
+)
+def test_refused_arguments(arguments: dict[str, object], desc: str) -> None:
+    harness = Harness([8], SMALL)
+    harness.execute("transaction", actions=[backup_action("d0", **arguments)])
+    harness.run()
+    assert harness.replies() == [{"error": {"class": "GenericError", "desc": desc}}]
+    assert harness.disk.files == {}
+
+
+def test_an_ignored_error_is_retried_after_a_delay() -> None:
+    harness = Harness([4], SMALL)
+    harness.execute("transaction", actions=[backup_action("d0", on_source_error="ignore")])
+    while not any(s.label and s.label.name == "copy_read" for s in harness.steps()):
+        harness.take(harness.steps()[0])
+    harness.take(harness.steps()[0], "EIO")
+    assert harness.steps() == []
+    assert harness.engine.wake_ns() == SMALL.retry_delay_ns
+    harness.run()
+    assert harness.events("BLOCK_JOB_ERROR")[0].data["action"] == "ignore"
+    assert "error" not in harness.events("BLOCK_JOB_COMPLETED")[0].data
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("write -P 300 0 4", "300 is not a valid pattern byte"),
+        ("write 0", "write: takes an offset and a length"),
+        ("write 0 x", "non-numeric length or offset argument -- x"),
+        ("write -5 4", "write: invalid option '-5'"),
+        ("explode", 'command "explode" not found'),
+        ("", 'command "" not found'),
+        ("write 0 1E", "length cannot exceed 2147483647, given 1E"),
+    ],
+)
+def test_bad_qemu_io_commands(line: str, text: str) -> None:
+    with pytest.raises(IoError, match="^" + text.replace("(", r"\(") + "$"):
+        parse(line)
+
+
+def test_qemu_io_reports_a_mismatch_where_it_begins() -> None:
+    command = parse("read -P 0x11 512 4")
+    assert report(command, "", b"\x11\x11\x12\x11").splitlines() == [
+        "Pattern verification failed at offset 514, 4 bytes",
+        "read 4/4 bytes at offset 512",
+        "4 bytes, 1 ops",
+    ]
+    assert report(command, "EIO", b"") == "read failed: Input/output error\n"
+
+
+def test_the_monitor_line_is_split_as_a_shell_would() -> None:
+    assert split_monitor_line('qemu-io d0 "write -P 1 0 64k"') == ("d0", "write -P 1 0 64k")
+    with pytest.raises(IoError):
+        split_monitor_line('qemu-io d0 "write')
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "d0", "d0 write", "d0 erase 1 EIO", "d0 write 0 EIO", "d0 write x EIO", "d0 write @ EIO",
+     "d0 write 1 EWHAT", "d0 write 1 error", "d0 write 1 EIO never", "d0 write 1 EIO always x"],
+)  # fmt: skip
+def test_bad_faults_are_named(text: str) -> None:
+    with pytest.raises(FaultError, match="fault"):
+        Fault.parse(text)
+
+
+def test_faults_strike_by_number_and_by_offset() -> None:
+    faults = Faults([Fault.parse("d0 write 2 ENOSPC"), Fault.parse("d0 read @1k EIO always")])
+
+    def strike(op: Op, offset: int) -> str:
+        failed = faults.strike(DiskRequest(op, "d0", offset, 512))
+        return failed.errno if failed else ""
+
+    assert [strike(Op.WRITE, 0) for _ in range(4)] == ["", "ENOSPC", "", ""]
+    assert [strike(Op.READ, at) for at in (0, 1024, 768, 1536, 1024)] == [
+        "",
+        "EIO",
+        "EIO",
+        "",
+        "EIO",
+    ]
+
+
+def test_sizes() -> None:
+    assert [parse_size(t) for t in ("0", "512", "64k", "1.5M", "2G")] == [
+        0, 512, 65536, 1572864, 1 << 31,
+    ]  # fmt: skip
+    for text in ("", "k", "-1", "1x", "1e3", "9E9E", "8E", "9" * 60):
+        with pytest.raises(SizeError):
+            parse_size(text)
