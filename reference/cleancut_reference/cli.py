@@ -121,7 +121,6 @@ def build(options: argparse.Namespace) -> Machine:
 async def _serve(machine: Machine, path: Path) -> int:
     listener = listen(path)
     inode = path.lstat().st_ino
-    print(f"cleancut: listening on {path}; end with QMP quit or Ctrl-C", file=sys.stderr)
     task = asyncio.ensure_future(Server(machine, listener).run())
     received: list[int] = []
 
@@ -131,6 +130,7 @@ async def _serve(machine: Machine, path: Path) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    print(f"cleancut: listening on {path}; end with QMP quit or Ctrl-C", file=sys.stderr)
     try:
         await task
     except asyncio.CancelledError:
