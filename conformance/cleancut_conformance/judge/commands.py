@@ -1,0 +1,149 @@
+"""What a reply means for the jobs: everything started, or nothing left."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cleancut_conformance.judge.jobs import Fault, Job, Jobs
+from cleancut_spec.jobs import Status
+
+BACKUPS: Final = ("drive-backup", "blockdev-backup")
+STARTERS: Final = (*BACKUPS, "transaction")
+JOB_COMMANDS: Final = (
+    "block-job-cancel", "block-job-pause", "block-job-resume", "block-job-set-speed",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Command:
+    """A request that waits for its reply."""
+
+    index: int
+    request: Any
+    created: list[str] = field(default_factory=list)  # ids of the jobs made while it ran
+    ran_early: bool = False
+
+    @property
+    def name(self) -> str:
+        """The command's name, or an empty text for what is none."""
+        name = self.request.get("execute") if isinstance(self.request, dict) else None
+        return name if isinstance(name, str) else ""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments, or none."""
+        found = self.request.get("arguments") if isinstance(self.request, dict) else None
+        return found if isinstance(found, dict) else {}
+
+    def actions(self) -> list[tuple[str, dict[str, Any]]]:
+        """The actions of a transaction, or the one that a lone backup is."""
+        if self.name in BACKUPS:
+            return [(self.name, self.arguments)]
+        listed = self.arguments.get("actions") if self.name == "transaction" else None
+        found = []
+        for action in listed if isinstance(listed, list) else []:
+            if isinstance(action, dict) and isinstance(action.get("data"), dict):
+                found.append((str(action.get("type")), action["data"]))
+        return found
+
+    def backups(self) -> list[dict[str, Any]]:
+        """The arguments of each backup that the command asks for."""
+        return [data for kind, data in self.actions() if kind in BACKUPS]
+
+    def backup_for(self, job_id: str) -> dict[str, Any] | None:
+        """The arguments of the backup whose job bears this id."""
+        for data in self.backups():
+            if data.get("job-id", data.get("device")) == job_id:
+                return data
+        return None
+
+
+def job_runs(command: Command, job: Job, jobs: Jobs) -> Iterator[Fault]:
+    """A job of the command under way has become running."""
+    expected = {data.get("job-id", data.get("device")) for data in command.backups()}
+    if job.id in command.created and not command.ran_early:
+        missing = expected - set(command.created)
+        if missing:
+            command.ran_early = True
+            yield "TX-ATOMIC-2", f"job {job.id!r} runs before {sorted(map(str, missing))} exist"
+
+
+def accepted(command: Command, jobs: Jobs, drives: set[str]) -> Iterator[Fault]:
+    """The command has succeeded."""
+    arguments = command.arguments
+    if command.name in STARTERS:
+        yield from _accepted_starter(command, jobs, drives)
+    elif command.name in JOB_COMMANDS and jobs.profile.job_status_events:
+        job = jobs.live.get(str(arguments.get("device")))
+        if job is None:
+            if str(arguments.get("device")) not in jobs.ended:
+                yield "JOB-NONE-1", f"{command.name} of {arguments.get('device')!r} succeeds"
+        elif command.name == "block-job-cancel":
+            if job.user_paused and not arguments.get("force"):
+                yield "JOB-CANCEL-2", f"job {job.id!r} is paused, and cancel succeeds"
+        elif command.name != "block-job-set-speed":
+            job.user_paused = command.name == "block-job-pause"
+            job.stopped = job.stopped and job.user_paused
+        if command.name == "block-job-set-speed" and _negative(arguments):
+            yield "ARG-SPEED-1", f"speed {arguments['speed']} is accepted"
+
+
+def _accepted_starter(command: Command, jobs: Jobs, drives: set[str]) -> Iterator[Fault]:
+    devices = [data.get("device") for data in command.backups()]
+    for device in sorted({d for d in devices if d in drives and devices.count(d) > 1}):
+        yield "ARG-TWICE-1", f"drive {device!r} is backed up twice in one transaction"
+    if any(kind == "abort" for kind, _ in command.actions()):
+        yield "TX-ABORT-1", "a transaction with an abort action succeeds"
+    for data in command.backups():
+        if _negative(data):
+            yield "ARG-SPEED-1", f"speed {data['speed']} is accepted"
+        if not jobs.profile.job_status_events:
+            continue
+        job_id = data.get("job-id", data.get("device"))
+        if job_id not in command.created:
+            yield "TX-ATOMIC-1", f"the command succeeds, and its job {job_id!r} was not created"
+        elif (job := jobs.live.get(job_id)) is not None and not job.started:
+            yield "TX-ATOMIC-1", f"the command succeeds, and its job {job_id!r} has not started"
+
+
+def _negative(data: dict[str, Any]) -> bool:
+    speed = data.get("speed")
+    return isinstance(speed, int) and speed < 0
+
+
+def busy_drives(command: Command, jobs: Jobs, drives: set[str]) -> list[str]:
+    """The drives that the command wants to back up although they have a job, as it is taken up."""
+    taken = {job.backup["device"] for job in jobs.live.values() if job.backup is not None}
+    concluded = {j.backup["device"] for j in jobs.live.values() if j.backup and _over(j)}
+    wanted = {str(data.get("device")) for data in command.backups()}
+    return sorted(wanted & (taken - concluded) & drives)
+
+
+def _over(job: Job) -> bool:
+    return job.status is Status.CONCLUDED
+
+
+def refused(command: Command, error: dict[str, Any], jobs: Jobs) -> Iterator[Fault]:
+    """The command has failed."""
+    if command.name in STARTERS:
+        for job_id in command.created:
+            if (job := jobs.live.get(job_id)) is not None:
+                yield "TX-FAIL-2", f"the command fails, and its job {job_id!r} is {job.status}"
+            ended = job or jobs.ended.get(job_id)
+            if ended is not None and ended.started:
+                yield "TX-ATOMIC-1", f"the command fails, and its job {job_id!r} had started"
+    elif command.name in JOB_COMMANDS:
+        device = command.arguments.get("device")
+        known = error["class"] == "DeviceNotActive"
+        if isinstance(device, str) and jobs.profile.job_status_events and _well_formed(command):
+            if device not in jobs.live and not known:
+                yield "JOB-NONE-1", f"job {device!r} does not exist; the class is {error['class']}"
+            if device in jobs.live and known:
+                yield "JOB-LIST-1", f"job {device!r} exists; the class is {error['class']}"
+
+
+def _well_formed(command: Command) -> bool:
+    speed = command.name == "block-job-set-speed"
+    wanted = {"device", "speed"} if speed else {"device"}
+    kinds = isinstance(command.arguments.get("speed", 0), int)
+    return wanted <= command.arguments.keys() <= wanted | {"force"} and kinds

@@ -1,0 +1,235 @@
+"""The rules about data: what images held when they were looked at."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cleancut_conformance.judge.commands import Command
+from cleancut_conformance.judge.jobs import Fault
+from cleancut_conformance.judge.oracle import Oracle, Write, expand, first_difference
+
+CLUSTER_BYTES: Final = 65536
+_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_WRITE: Final = re.compile(
+    r"(?:aio_)?write (?:-q )?(?:(?P<zero>-z)|-P (?P<byte>\w+)) (?P<offset>\w+) (?P<length>\w+)"
+)
+_MONITOR: Final = re.compile(r'qemu-io (\S+) "(.*)"')
+
+
+@dataclass(slots=True)
+class Backup:
+    """A backup that was started: its drive, its target, and where in the log its cut lies."""
+
+    drive: str
+    target: str
+    cut: int
+    before: bytes | None  # what the target held when last looked at; None: no such file
+    completed: bool = False
+    tail: int = 0  # the offset of the partial last cluster; 0 if there is none
+
+
+@dataclass(slots=True)
+class Data:
+    """What was written, started and seen."""
+
+    oracle: Oracle = field(default_factory=Oracle)
+    files: dict[str, str] = field(default_factory=dict)  # image path -> drive
+    marks: dict[str, int] = field(default_factory=dict)
+    backups: dict[str, Backup] = field(default_factory=dict)  # target path -> newest backup
+    jobs: dict[str, Backup] = field(default_factory=dict)  # job id -> newest backup
+    first_seen: dict[str, bytes | None] = field(default_factory=dict)
+    seen: dict[str, bytes | None] = field(default_factory=dict)
+
+    def header(self, note: dict[str, Any]) -> None:
+        """The drives that the header of the trace describes."""
+        for name, drive in note.get("drives", {}).items():
+            if drive is not None and drive.get("size_bytes") is not None:
+                self.files[drive["file"]] = name
+                self.oracle.add_drive(name, drive["size_bytes"], drive["extents"])
+
+    def sent(self, index: int, command: Command) -> None:
+        """A command may be a guest's write."""
+        if command.name != "human-monitor-command":
+            return
+        line = _MONITOR.fullmatch(str(command.arguments.get("command-line")))
+        if line is None or line[1] not in self.oracle.first:
+            return
+        if (write := _WRITE.fullmatch(line[2])) is not None:
+            byte = 0 if write["zero"] else int(write["byte"], 0)
+            offset, length = _size(write["offset"]), _size(write["length"])
+            self.oracle.log.append(Write(index, line[1], offset, length, byte))
+
+    def result(self, note: dict[str, Any]) -> Iterator[Fault]:
+        """A guest request has ended."""
+        if "result" not in note:
+            return
+        if note["result"] == "mismatch":
+            yield "GUEST-WRITE-1", f"{note['guest']} does not hold what was written: {note['cmd']}"
+        if (match := _WRITE.fullmatch(note["cmd"])) is None:
+            return
+        offset, length = _size(match["offset"]), _size(match["length"])
+        for write in self.oracle.log:
+            same = (write.drive, write.offset_bytes, write.length_bytes)
+            if write.result is None and same == (note["guest"], offset, length):
+                write.result = note["result"]
+                return
+
+    def started(self, command: Command) -> None:
+        """A command that starts backups has succeeded: their cut lies where it was sent."""
+        cut = sum(write.index < command.index for write in self.oracle.log)
+        for data in command.backups():
+            drive, path = str(data.get("device")), image_path(data.get("target"))
+            if drive in self.oracle.first and path:
+                before = self.seen.get(path)
+                backup = Backup(drive, path, cut, before)
+                self.backups[path] = backup
+                self.jobs[str(data.get("job-id", drive))] = backup
+
+    def completed(self, job_id: str) -> None:
+        """A job has completed without error."""
+        if job_id in self.jobs:
+            self.jobs[job_id].completed = True
+
+    def observed(self, note: dict[str, Any]) -> Iterator[Fault]:
+        """An image was looked at."""
+        path, size_bytes = note["image"], note["size_bytes"]
+        content = None if size_bytes is None else expand(size_bytes, note["extents"])
+        if "must" in note:
+            clause = note.get("clause", "PIT-ONE-1")
+            for text in self._demand(path, content, note["must"]):
+                yield clause, text
+        if path in self.files and content is not None:
+            yield from self._drive(self.files[path], content)
+        elif path in self.backups:
+            yield from self._target(self.backups[path], content)
+        self.first_seen.setdefault(path, content)
+        self.seen[path] = content
+
+    def _drive(self, drive: str, content: bytes) -> Iterator[Fault]:
+        if drive not in self.oracle.first or self.oracle.unknown(drive):
+            return
+        expected = self.oracle.content(drive, self.oracle.now)
+        content = content.ljust(len(expected), b"\0")
+        at = first_difference(content, expected)
+        if at is not None:
+            yield "GUEST-WRITE-1", f"drive {drive} {_differs(at, expected, content)}"
+
+    def _target(self, backup: Backup, content: bytes | None) -> Iterator[Fault]:
+        if content is None:
+            yield "PIT-ONE-1", f"the target of {backup.drive} does not exist"
+            return
+        cut = self.oracle.content(backup.drive, backup.cut)
+        if backup.completed:
+            yield from self._completed_target(backup, content, cut)
+        else:
+            yield from self._partial_target(backup, content, cut)
+
+    def _completed_target(self, backup: Backup, content: bytes, cut: bytearray) -> Iterator[Fault]:
+        at = first_difference(content, cut)
+        if at is None:
+            return
+        what = f"the completed backup of {backup.drive} {_differs(at, cut, content)}"
+        if at >= len(cut) - len(cut) % CLUSTER_BYTES or len(content) != len(cut):
+            yield "DATA-TAIL-1", what
+            return
+        leaked = self.oracle.blame(backup.drive, at, content[at])
+        later = [position for position in leaked if position >= backup.cut]
+        lost = [p for p in self.oracle.blame(backup.drive, at, cut[at]) if p < backup.cut]
+        if later:
+            write = self.oracle.log[later[0]]
+            yield "PIT-AFTER-1", f"{what}, which record {write.index} wrote after the cut"
+        elif lost:
+            write = self.oracle.log[lost[-1]]
+            yield "PIT-BEFORE-1", f"{what}; record {write.index} wrote it before the cut"
+        else:
+            yield "PIT-ONE-1", what
+
+    def _partial_target(self, backup: Backup, content: bytes, cut: bytearray) -> Iterator[Fault]:
+        """Each cluster is the cut's, or still what the target held, or zero."""
+        before = (backup.before or b"").ljust(len(cut), b"\0")
+        zero = bytes(CLUSTER_BYTES)
+        for at in range(0, min(len(content), len(cut)), CLUSTER_BYTES):
+            place = slice(at, min(at + CLUSTER_BYTES, len(cut)))
+            held = content[place]
+            if held not in (cut[place], before[place], zero[: len(held)]):
+                yield "CBW-ONCE-1", f"the target of {backup.drive} holds new data at {_at(at)}"
+                return
+            if held != cut[place] and self._overwritten(backup, at):
+                yield "CBW-COPY-1", f"old data of {backup.drive} at {_at(at)} is nowhere any more"
+                return
+
+    def _overwritten(self, backup: Backup, at: int) -> bool:
+        """Whether a guest write after the cut has ended well in this cluster."""
+        return any(
+            write.drive == backup.drive
+            and write.result == "ok"
+            and write.offset_bytes < at + CLUSTER_BYTES
+            and at < write.offset_bytes + write.length_bytes
+            for write in self.oracle.log[backup.cut :]
+        )
+
+    def _demand(self, path: str, content: bytes | None, must: dict[str, Any]) -> Iterator[str]:
+        name = path.rsplit("/", 1)[-1]
+        if "absent" in must:
+            if content is not None:
+                yield f"{name} exists"
+        elif content is None:
+            yield f"{name} does not exist"
+        elif "size_bytes" in must:
+            if len(content) != must["size_bytes"]:
+                yield f"{name} has {len(content)} bytes, not {must['size_bytes']}"
+        elif "unchanged" in must:
+            at = first_difference(content, self.first_seen.get(path) or b"")
+            if at is not None:
+                yield f"{name} was changed at {_at(at)}"
+        elif must.get("equals") in self.oracle.first:
+            position = self._position(must.get("at", "now"), path)
+            expected = self.oracle.content(must["equals"], position)
+            at = first_difference(content, expected)
+            if at is not None:
+                yield f"{name} {_differs(at, expected, content)}"
+
+    def _position(self, mark: str, path: str) -> int:
+        if mark == "now":
+            return self.oracle.now
+        if mark == "cut" and path in self.backups:
+            return self.backups[path].cut
+        return self.marks.get(mark, self.oracle.now)
+
+
+def image_path(target: Any) -> str:
+    """The file that a target names, be it in a `json:` text."""
+    if not isinstance(target, str):
+        return ""
+    if not target.startswith("json:"):
+        return target
+    try:
+        options = json.loads(target.removeprefix("json:"))
+    except ValueError:
+        return ""
+    while isinstance(options, dict):
+        if isinstance(options.get("filename"), str):
+            return str(options["filename"])
+        options = options.get("file") or options.get("image")
+    return ""
+
+
+def _size(text: str) -> int:
+    unit = _UNITS.get(text[-1:].lower(), 1) if text[-1:].isalpha() else 1
+    digits = text[:-1] if text[-1:].lower() in ("k", "m", "g") else text
+    return int(digits, 0) * unit
+
+
+def _at(offset_bytes: int) -> str:
+    for unit, power in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if offset_bytes and offset_bytes % power == 0:
+            return f"{offset_bytes // power} {unit}"
+    return f"byte {offset_bytes}"
+
+
+def _differs(at: int, expected: bytes | bytearray, found: bytes | bytearray) -> str:
+    if at >= min(len(expected), len(found)):
+        return f"has {len(found)} bytes, not {len(expected)}"
+    return f"holds {found[at]:#04x} at {_at(at)}, not {expected[at]:#04x}"

@@ -1,0 +1,12 @@
+"""A deviation from a clause."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Record `index` of the trace (from 0) breaks the clause; `message` says how."""
+
+    index: int
+    clause: str
+    message: str

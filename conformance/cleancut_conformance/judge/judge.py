@@ -1,0 +1,225 @@
+"""The judge: reads each record of a dialogue, live or stored, and names what breaks a clause."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cleancut_conformance.judge import commands
+from cleancut_conformance.judge.commands import Command
+from cleancut_conformance.judge.data import Data
+from cleancut_conformance.judge.finding import Finding
+from cleancut_conformance.judge.jobs import FINAL, Fault, Job, Jobs
+from cleancut_conformance.judge.profiles import PROFILES, profile_for
+from cleancut_conformance.judge.shapes import event_fault
+from cleancut_spec.jobs import Status
+from cleancut_spec.trace import Record
+
+
+class Judge:
+    """Feed it the records of one trace, then close it."""
+
+    def __init__(self, profile: str | None = None) -> None:
+        self._fixed = profile is not None
+        self._jobs = Jobs(PROFILES[profile or "7.2"])
+        self._data = Data()
+        self._open: deque[Command] = deque()
+        self._busy: list[str] = []  # drives that the command under way cannot have
+        self._index = -1
+        self._greeted = self._negotiated = False
+        self._drives: set[str] = set()
+        self._quit = self._shutdown = self._footer = False
+        self._raw_sent = self._raw_answers = 0
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """The jobs that exist now, by id."""
+        return self._jobs.live
+
+    @property
+    def complete(self) -> bool:
+        """Whether the trace has its footer."""
+        return self._footer
+
+    def feed(self, record: Record) -> list[Finding]:
+        """The deviations that this record shows."""
+        self._index += 1
+        try:
+            return [Finding(self._index, *fault) for fault in self._record(record)]
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+            return [Finding(self._index, "QMP-BAD-1", "a message whose shape cannot be read")]
+
+    def close(self) -> list[Finding]:
+        """The deviations that the end of the trace shows."""
+        if not self._footer:
+            return []
+        return [Finding(self._index, *fault) for fault in self._at_end()]
+
+    def _record(self, record: Record) -> Iterator[Fault]:
+        match record.dir:
+            case "meta":
+                yield from self._meta(record.note)
+            case "send":
+                self._sent(record)
+            case "recv" if record.raw is not None:
+                yield "QMP-BAD-1", f"no JSON object: {record.raw[:80]!r}"
+            case "recv":
+                yield from self._received(record.msg)
+            case "io":
+                yield from self._data.result(record.note)
+            case "observe":
+                yield from self._data.observed(record.note)
+            case "mark":
+                self._data.marks[record.note["name"]] = self._data.oracle.now
+
+    def _meta(self, note: dict[str, Any]) -> Iterator[Fault]:
+        if self._index == 0:
+            self._data.header(note)
+            self._drives = set(note.get("drives", {}))
+            for word in note.get("cmdline", []):
+                self._drives |= {p[3:] for p in str(word).split(",") if p.startswith("id=")}
+            return
+        self._footer = True
+        if self._quit and note.get("exit", 0) != 0:
+            yield "JOB-QUIT-1", f"after quit the exit status is {note['exit']}"
+
+    # ---- what the client sends
+
+    def _sent(self, record: Record) -> None:
+        if record.raw is not None:
+            self._raw_sent += 1
+            return
+        command = Command(self._index, record.msg)
+        self._data.sent(self._index, command)
+        if command.name == "human-monitor-command":
+            self._jobs.guest_wrote()
+        self._open.append(command)
+        if len(self._open) == 1:
+            self._taken_up()
+
+    def _taken_up(self) -> None:
+        self._busy = commands.busy_drives(self._open[0], self._jobs, self._drives)
+
+    # ---- what the server sends
+
+    def _received(self, message: Any) -> Iterator[Fault]:
+        if not isinstance(message, dict):
+            yield "QMP-BAD-1", f"no JSON object: {message!r}"
+        elif "QMP" in message:
+            yield from self._greeting(message["QMP"])
+        elif not self._greeted:
+            yield "QMP-GREET-1", "a message before the greeting"
+        elif "event" in message:
+            yield from self._event(message)
+        elif "return" in message or "error" in message:
+            yield from self._reply(message)
+        else:
+            yield "QMP-BAD-1", f"neither reply nor event: {sorted(message)}"
+
+    def _greeting(self, greeting: Any) -> Iterator[Fault]:
+        if self._greeted and (self._open or self._jobs.live):
+            yield "QMP-GREET-1", "a second greeting"
+        self._greeted, self._negotiated = True, False
+        qemu = greeting["version"]["qemu"]
+        if not isinstance(greeting["capabilities"], list):
+            yield "QMP-GREET-1", "the greeting has no list of capabilities"
+        if not self._fixed:
+            self._jobs.profile = profile_for(qemu["major"], qemu["minor"])
+
+    def _event(self, message: dict[str, Any]) -> Iterator[Fault]:
+        stamp = message.get("timestamp")
+        numbers = [stamp.get(k) for k in ("seconds", "microseconds")] if stamp else [None]
+        if not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
+            yield "QMP-EVENT-1", f"event {message['event']} has timestamp {stamp!r}"
+        name, data = message["event"], message.get("data", {})
+        if fault := event_fault(name, data):
+            yield "QMP-EVENT-1", fault
+            return
+        if name == "SHUTDOWN":
+            self._shutdown = True
+        elif name == "JOB_STATUS_CHANGE":
+            yield from self._status_change(data)
+        elif name in FINAL:
+            yield from self._jobs.final_event(name, data)
+            if name == "BLOCK_JOB_COMPLETED" and "error" not in data:
+                self._data.completed(data["device"])
+        elif name == "BLOCK_JOB_ERROR":
+            yield from self._jobs.error_event(data)
+
+    def _status_change(self, data: Any) -> Iterator[Fault]:
+        command = self._open[0] if self._open else None
+        backup = command.backup_for(data["id"]) if command else None
+        yield from self._jobs.status_change(data, backup)
+        if command is None:
+            return
+        if data["status"] == Status.CREATED:
+            command.created.append(data["id"])
+        elif data["status"] == Status.RUNNING and data["id"] in self._jobs.live:
+            yield from commands.job_runs(command, self._jobs.live[data["id"]], self._jobs)
+
+    def _reply(self, message: dict[str, Any]) -> Iterator[Fault]:
+        if self._answers_raw(message):
+            self._raw_answers += 1
+            return
+        if not self._open:
+            yield "QMP-ORDER-1", "a reply that answers no command"
+            return
+        command = self._open.popleft()
+        asked = command.request.get("id") if isinstance(command.request, dict) else None
+        if asked != message.get("id") or type(asked) is not type(message.get("id")):
+            yield "QMP-ID-1", f"the request has id {asked!r}, the reply {message.get('id')!r}"
+        if "error" in message:
+            yield from self._refused(command, message["error"])
+        else:
+            yield from self._accepted(command, message["return"])
+        if self._open:
+            self._taken_up()
+
+    def _answers_raw(self, message: dict[str, Any]) -> bool:
+        """Bytes sent as they are may hold anything: their answers come while nothing else waits."""
+        return self._raw_sent > 0 and not self._open
+
+    def _refused(self, command: Command, error: Any) -> Iterator[Fault]:
+        texts = [error.get("class"), error.get("desc")]
+        if not all(isinstance(text, str) for text in texts):
+            yield "QMP-BAD-1", f"an error without class and desc: {error!r}"
+            return
+        known = error["class"] == "CommandNotFound"
+        if not self._negotiated and command.name and not known:
+            if command.name != "qmp_capabilities":
+                yield "QMP-NEGOTIATE-1", f"before negotiation the class is {error['class']}"
+            return
+        yield from commands.refused(command, error, self._jobs)
+
+    def _accepted(self, command: Command, value: Any) -> Iterator[Fault]:
+        if command.name == "qmp_capabilities":
+            self._negotiated = True
+        elif not self._negotiated:
+            yield "QMP-NEGOTIATE-1", f"{command.name!r} succeeds before negotiation"
+        elif not command.name:
+            yield "QMP-BAD-1", "what is no command succeeds"
+        elif command.name == "quit":
+            self._quit = True
+        elif command.name in ("query-block-jobs", "query-jobs"):
+            block = command.name == "query-block-jobs"
+            if isinstance(value, list):
+                yield from self._jobs.listed(value, block)
+            else:
+                yield "JOB-LIST-1", f"{command.name} returns no list: {value!r}"
+        if command.name in commands.STARTERS:
+            if self._busy and self._jobs.profile.busy_by_device:
+                yield "ARG-BUSY-1", f"a backup of busy {self._busy} succeeds"
+            self._data.started(command)
+        yield from commands.accepted(command, self._jobs, self._drives)
+
+    def _at_end(self) -> Iterator[Fault]:
+        if self._raw_sent and not self._raw_answers:
+            yield "QMP-BAD-1", "bytes that were sent as they are got no answer"
+        if not self._quit:
+            return
+        for command in self._open:
+            yield "QMP-ORDER-1", f"record {command.index}, {command.name!r}, is never answered"
+        if not self._shutdown:
+            yield "JOB-QUIT-1", "quit without the event SHUTDOWN"
+        for job in self._jobs.live.values():
+            if job.backup is not None and job.started and not job.final:
+                yield "JOB-QUIT-1", f"job {job.id!r} is still {job.status} at the end"

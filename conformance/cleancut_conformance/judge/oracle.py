@@ -1,0 +1,94 @@
+"""What each drive must hold: a plain array of bytes, replayed from the guest's writes.
+
+Writes, marks and cuts stand in one log, in the order in which they were sent. Since commands run in
+that order, what a drive holds at a mark or a cut is what the writes before it have left.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+MAX_DRIVE_BYTES: Final = 256 << 20  # the rules about data keep silent about larger drives
+SECTOR_BYTES: Final = 512
+
+Extents = list[list[int]]
+
+
+@dataclass(slots=True)
+class Write:
+    """A guest write; `result` is None until it is known, then `ok` or an errno's name."""
+
+    index: int
+    drive: str
+    offset_bytes: int
+    length_bytes: int
+    byte: int
+    result: str | None = None
+
+
+@dataclass(slots=True)
+class Oracle:
+    """The drives' first content and the log."""
+
+    first: dict[str, bytes] = field(default_factory=dict)
+    log: list[Write] = field(default_factory=list)
+
+    def add_drive(self, name: str, size_bytes: int, extents: Extents) -> None:
+        """A drive, as the header tells; its size is rounded up to a sector."""
+        whole = -(-size_bytes // SECTOR_BYTES) * SECTOR_BYTES
+        if whole <= MAX_DRIVE_BYTES:
+            self.first[name] = expand(whole, extents)
+
+    @property
+    def now(self) -> int:
+        """The position at the end of the log."""
+        return len(self.log)
+
+    def unknown(self, drive: str) -> bool:
+        """Whether a write of this drive has not ended yet."""
+        return any(write.result is None for write in self.log if write.drive == drive)
+
+    def content(self, drive: str, position: int) -> bytearray:
+        """What the drive holds after the writes before this position that went well."""
+        content = bytearray(self.first[drive])
+        for write in self.log[:position]:
+            if write.drive == drive and write.result in ("ok", None):
+                end = write.offset_bytes + write.length_bytes
+                if end <= len(content):
+                    content[write.offset_bytes : end] = bytes([write.byte]) * write.length_bytes
+        return content
+
+    def blame(self, drive: str, offset_bytes: int, byte: int) -> list[int]:
+        """The positions of the writes that put this byte there."""
+        return [
+            position
+            for position, write in enumerate(self.log)
+            if write.drive == drive
+            and write.offset_bytes <= offset_bytes < write.offset_bytes + write.length_bytes
+            and write.byte == byte
+        ]
+
+
+def expand(size_bytes: int, extents: Any) -> bytes:
+    """The bytes that extents describe; zero where there is none."""
+    content = bytearray(size_bytes)
+    for offset_bytes, length_bytes, byte in extents:
+        end = min(offset_bytes + length_bytes, size_bytes)
+        content[offset_bytes:end] = bytes([byte]) * (end - offset_bytes)
+    return bytes(content)
+
+
+def first_difference(a: bytes | bytearray, b: bytes | bytearray) -> int | None:
+    """The least offset at which two images differ; None if they are equal."""
+    if a == b:
+        return None
+    shorter = min(len(a), len(b))
+    low, high = 0, shorter
+    if a[:shorter] == b[:shorter]:
+        return shorter
+    while high - low > 1:  # a[:low] equals b[:low], and a difference lies before high
+        middle = (low + high) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,0 +1,58 @@
+"""Whether a value has the shape that the QMP schema gives it."""
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+_PYTHON: Final[dict[str, tuple[type, ...]]] = {
+    "string": (str,), "boolean": (bool,), "number": (int, float), "null": (type(None),),
+    "object": (dict,), "array": (list,),
+}  # fmt: skip
+
+
+@cache
+def _schema() -> dict[str, dict[str, Any]]:
+    text = (resources.files("cleancut_spec") / "schema" / "qmp.json").read_text(encoding="utf-8")
+    return {entity["name"]: entity for entity in json.loads(text)}
+
+
+def event_fault(name: str, data: Any) -> str:
+    """What is wrong with an event's data; empty if nothing is, or if the event is unknown."""
+    entity = _schema().get(name)
+    if entity is None or entity["meta-type"] != "event":
+        return ""
+    return _fault(entity["arg-type"], data, name)
+
+
+def _fault(type_name: str, value: Any, path: str) -> str:
+    entity = _schema()[type_name]
+    kind = entity["meta-type"]
+    if kind == "builtin":
+        return _builtin_fault(entity["json-type"], value, path)
+    if kind == "enum":
+        return "" if value in entity["values"] else f"{path} is {value!r}"
+    if kind == "object":
+        return _object_fault(entity, value, path)
+    return ""
+
+
+def _builtin_fault(kind: str, value: Any, path: str) -> str:
+    if kind == "int":
+        fits = isinstance(value, int) and not isinstance(value, bool)
+    else:
+        fits = kind not in _PYTHON or isinstance(value, _PYTHON[kind])
+    return "" if fits else f"{path} is no {kind}: {value!r}"
+
+
+def _object_fault(entity: dict[str, Any], value: Any, path: str) -> str:
+    if not isinstance(value, dict):
+        return f"{path} is no object: {value!r}"
+    for member in entity["members"]:
+        name = member["name"]
+        if name in value:
+            if fault := _fault(member["type"], value[name], f"{path}.{name}"):
+                return fault
+        elif "default" not in member:
+            return f"{path} lacks {name!r}"
+    return ""
