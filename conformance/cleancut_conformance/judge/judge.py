@@ -1,8 +1,9 @@
 """The judge: reads each record of a dialogue, live or stored, and names what breaks a clause."""
 
+import signal
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from cleancut_conformance.judge import commands
 from cleancut_conformance.judge.commands import Command
@@ -13,6 +14,14 @@ from cleancut_conformance.judge.profiles import PROFILES, profile_for
 from cleancut_conformance.judge.shapes import event_fault
 from cleancut_spec.jobs import Status
 from cleancut_spec.trace import Record
+
+#: Exit statuses of a process that a fault of its own has ended.
+CRASHES: Final = tuple(
+    -number
+    for number in (
+        signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP,
+    )
+)  # fmt: skip
 
 
 class Judge:
@@ -28,6 +37,7 @@ class Judge:
         self._greeted = self._negotiated = False
         self._drives: set[str] = set()
         self._quit = self._shutdown = self._footer = False
+        self._daemon = False  # a storage daemon has no machine whose end it could announce
         self._raw_sent = self._raw_answers = 0
 
     @property
@@ -75,10 +85,13 @@ class Judge:
         if self._index == 0:
             self._data.header(note)
             self._drives = set(note.get("drives", {}))
+            self._daemon = "storage-daemon" in str(note.get("cmdline", [""])[0])
             for word in note.get("cmdline", []):
                 self._drives |= {p[3:] for p in str(word).split(",") if p.startswith("id=")}
             return
         self._footer = True
+        if note.get("exit", 0) in CRASHES:
+            yield "QMP-ALIVE-1", f"the server ended by {signal.Signals(-note['exit']).name}"
         if self._quit and note.get("exit", 0) != 0:
             yield "JOB-QUIT-1", f"after quit the exit status is {note['exit']}"
 
@@ -154,7 +167,7 @@ class Judge:
         if data["status"] == Status.CREATED:
             command.created.append(data["id"])
         elif data["status"] == Status.RUNNING and data["id"] in self._jobs.live:
-            yield from commands.job_runs(command, self._jobs.live[data["id"]], self._jobs)
+            yield from commands.job_runs(command, self._jobs.live[data["id"]])
 
     def _reply(self, message: dict[str, Any]) -> Iterator[Fault]:
         if self._answers_raw(message):
@@ -218,7 +231,7 @@ class Judge:
             return
         for command in self._open:
             yield "QMP-ORDER-1", f"record {command.index}, {command.name!r}, is never answered"
-        if not self._shutdown:
+        if not self._shutdown and not self._daemon:
             yield "JOB-QUIT-1", "quit without the event SHUTDOWN"
         for job in self._jobs.live.values():
             if job.backup is not None and job.started and not job.final:

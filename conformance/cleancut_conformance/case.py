@@ -1,0 +1,169 @@
+"""Cases: YAML files that say what is given, what is done, and what is expected."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import jsonschema
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from cleancut_spec import ClauseError, clause
+
+_UNITS: Final = {"": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+class CaseError(ValueError):
+    """A case file that cannot be used; the message names the file, the place and what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An I/O error of a drive or of a backup's target, where a request touches an offset."""
+
+    node: str
+    op: str
+    at_bytes: int
+    errno: str
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What there is before the first step; a drive without size is empty."""
+
+    drives: dict[str, int | None] = field(default_factory=dict)
+    files: dict[str, tuple[int, int]] = field(default_factory=dict)  # name -> size_bytes, byte
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One behaviour."""
+
+    id: str
+    title: str
+    clauses: tuple[str, ...]
+    needs: frozenset[str]
+    given: Given
+    steps: tuple[dict[str, Any], ...]
+    then: tuple[dict[str, Any], ...]
+    source: str
+
+    @property
+    def chapter(self) -> str:
+        """The part of the id before the slash."""
+        return self.id.split("/")[0]
+
+
+def parse_size(text: Any) -> int:
+    """`4M`, `1M+512` or a number of bytes."""
+    total = 0
+    for part in str(text).split("+"):
+        match = re.fullmatch(r"(\d+)([kMG]?)", part.strip())
+        if match is None:
+            raise ValueError(f"{text!r} is no size such as 4M or 1M+512")
+        total += int(match[1]) * _UNITS[match[2]]
+    return total
+
+
+@cache
+def _validator() -> jsonschema.Draft202012Validator:
+    text = (resources.files("cleancut_spec") / "schema" / "case.schema.json").read_text("utf-8")
+    return jsonschema.Draft202012Validator(json.loads(text))
+
+
+def parse_case(text: str, source: str, expected_id: str | None = None) -> Case:
+    """The case in a YAML text; raises CaseError."""
+    try:
+        data = YAML(typ="safe").load(text)
+    except YAMLError as error:
+        raise CaseError(f"{source}: {' '.join(str(error).split())}") from None
+    problem = next(iter(_validator().iter_errors(data)), None)
+    if problem is not None:
+        place = "/".join(map(str, problem.absolute_path)) or "the case"
+        raise CaseError(f"{source}: {place}: {problem.message[:200]}")
+    if expected_id is not None and data["id"] != expected_id:
+        raise CaseError(f"{source}: id is {data['id']!r}, and the path says {expected_id!r}")
+    try:
+        for clause_id in data["clauses"]:
+            clause(clause_id)
+        given = _parse_given(data.get("given", {}))
+    except (ClauseError, ValueError) as error:
+        raise CaseError(f"{source}: {error}") from None
+    return Case(
+        data["id"],
+        data["title"],
+        tuple(data["clauses"]),
+        frozenset(data.get("needs", [])),
+        given,
+        tuple(data["steps"]),
+        tuple(data.get("then", [])),
+        source,
+    )
+
+
+def _parse_given(data: dict[str, Any]) -> Given:
+    drives = {
+        name: None if size == "empty" else parse_size(size)
+        for name, size in data.get("drives", {}).items()
+    }
+    files = {
+        name: (parse_size(file["size"]), file.get("byte", 0))
+        for name, file in data.get("files", {}).items()
+    }
+    faults = tuple(
+        Fault(f["node"], f["op"], parse_size(f["at"]), f["errno"], f.get("always", False))
+        for f in data.get("faults", [])
+    )
+    return Given(drives, files, faults)
+
+
+def load_file(path: Path) -> Case:
+    """A user's own case file; raises CaseError."""
+    try:
+        return parse_case(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CaseError(f"{path}: {error}") from None
+
+
+def _files() -> Iterator[tuple[str, str, str]]:
+    root = resources.files(__package__) / "cases"
+    for chapter in sorted(root.iterdir(), key=lambda entry: entry.name):
+        if chapter.is_dir():
+            for entry in sorted(chapter.iterdir(), key=lambda entry: entry.name):
+                if entry.name.endswith(".yaml"):
+                    case_id = f"{chapter.name}/{entry.name.removesuffix('.yaml')}"
+                    yield case_id, entry.read_text(encoding="utf-8"), f"{case_id}.yaml"
+
+
+@cache
+def load_suite() -> tuple[Case, ...]:
+    """All cases of the suite, by chapter and name; raises CaseError."""
+    return tuple(parse_case(text, source, case_id) for case_id, text, source in _files())
+
+
+def select(cases: tuple[Case, ...], globs: tuple[str, ...]) -> list[Case]:
+    """The cases whose id one of the globs matches; a chapter's name stands for all of its cases.
+
+    `*` does not cross a slash, `**` does. Raises CaseError for a glob that matches nothing.
+    """
+    chosen = set()
+    for glob in globs:
+        pattern = re.compile(_regex(glob))
+        found = {c.id for c in cases if pattern.fullmatch(c.id) or c.chapter == glob}
+        if not found:
+            raise CaseError(f"no case is called {glob!r}; `cleancut conform --list` shows them")
+        chosen |= found
+    return [case for case in cases if case.id in chosen or not globs]
+
+
+def _regex(glob: str) -> str:
+    parts = re.split(r"(\*\*|\*|\?)", glob)
+    wild = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(wild.get(part, re.escape(part)) for part in parts)

@@ -1,0 +1,53 @@
+"""The one command line: `cleancut NAME …` runs the command NAME of whichever part has it."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+GROUP: Final = "cleancut.commands"
+
+#: One line on each command that comes with Cleancut; those of others are shown without.
+SUMMARY: Final = {
+    "conform": "run the conformance suite against a QMP server",
+    "serve": "the reference server: drives in memory or files, served over QMP",
+    "judge": "judge recorded dialogues again",
+    "explain": "what a clause says, and which cases check it",
+    "prove": "prove the properties of the model for any number of drives",
+    "explore": "explore every interleaving of a small instance of the model",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; 2 for an unknown one, 130 for Ctrl-C."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage(found))
+        return 0
+    if words[0] not in found:
+        print(f"cleancut: no command {words[0]!r}; there are {', '.join(found)}", file=sys.stderr)
+        return 2
+    try:
+        code: int = found[words[0]].load()(words[1:])
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def usage(found: dict[str, EntryPoint]) -> str:
+    """What there is."""
+    known = [name for name in SUMMARY if name in found]
+    names = [*known, *sorted(found.keys() - SUMMARY.keys())]
+    rows = "\n".join(f"  {name:<9} {SUMMARY.get(name, '')}".rstrip() for name in names)
+    return (
+        "usage: cleancut COMMAND ...\n\n"
+        "One clean cut through all drives, or none: spec, model, reference and conformance suite\n"
+        f"for transactional backup over QMP.\n\n{rows}\n\n"
+        "`cleancut COMMAND --help` shows how each is used."
+    )

@@ -1,0 +1,234 @@
+"""`cleancut conform`: run the suite against a target."""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+
+from cleancut_conformance.baseline import (
+    Baseline,
+    BaselineError,
+    load_baseline,
+    shipped_baseline,
+)
+from cleancut_conformance.case import Case, CaseError, load_file, load_suite, select
+from cleancut_conformance.commands.shell import call
+from cleancut_conformance.report import junit
+from cleancut_conformance.report.text import line, print_report, summary
+from cleancut_conformance.runner import run
+from cleancut_conformance.targets import Target, TargetError, choose
+from cleancut_conformance.verdict import Result, Verdict
+
+EXAMPLES: Final = """
+\b
+Examples:
+  cleancut conform                                   the embedded reference server
+  cleancut conform --target qemu:qemu-system-x86_64  a real QEMU
+  cleancut conform --target unix:qmp.sock            a server that runs already
+  cleancut conform transaction 'jobs/pause-*'        a chapter, and cases by glob
+  cleancut conform --clause PIT-ALL-1                the cases that cite a clause
+  cleancut conform ./my-case.yaml                    a case of your own
+  cleancut conform --junit out.xml --json            for CI
+
+\b
+Exit codes: 0 as expected, 1 a deviation (or a baseline entry that no longer holds),
+2 wrong use or a target that cannot be started, 3 unknown, 4 nothing ran, 130 Ctrl-C.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be run, and how."""
+
+    cases: tuple[Case, ...]
+    target: Target
+    traces: Path
+    timeout_s: float
+    jobs: int
+    fail_fast: bool
+
+
+class _Stop(Exception):
+    """The run is over: nothing new is started."""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("globs", nargs=-1, metavar="[GLOB|FILE.yaml]...")
+@click.option("--target", "target_text", default="reference", show_default=True, metavar="TARGET",
+              help="reference, qemu:PATH or unix:SOCKET.")  # fmt: skip
+@click.option("--clause", "clause_ids", multiple=True, metavar="ID", help="Only cases citing it.")
+@click.option("--skip", "skip_globs", multiple=True, metavar="GLOB", help="Leave these cases out.")
+@click.option("--list", "only_list", is_flag=True, help="Show the cases, run nothing.")
+@click.option("--baseline", "baseline_text", metavar="FILE|none",
+              help="Known deviations; by default those shipped for the target's version.")  # fmt: skip
+@click.option("--traces", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Where each run's trace goes.  [default: cleancut-traces/TARGET]")  # fmt: skip
+@click.option("--junit", "junit_path", type=click.Path(path_type=Path, dir_okay=False),
+              metavar="FILE", help="Write JUnit XML.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True,
+              help="Cases run at once.")  # fmt: skip
+@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 600), default=10.0,
+              show_default=True, metavar="S", help="How long to wait for what must come.")  # fmt: skip
+@click.option("--fail-fast", is_flag=True, help="Start no more cases after a deviation.")
+def _conform(
+    globs: tuple[str, ...],
+    target_text: str,
+    clause_ids: tuple[str, ...],
+    skip_globs: tuple[str, ...],
+    only_list: bool,
+    baseline_text: str | None,
+    traces: Path | None,
+    junit_path: Path | None,
+    as_json: bool,
+    jobs: int,
+    timeout_s: float,
+    fail_fast: bool,
+) -> int:
+    """Run the conformance suite against a QMP server and judge every message of it."""
+    console = Console(stderr=as_json, highlight=False, soft_wrap=not sys.stdout.isatty())
+    try:
+        cases = _select(globs, clause_ids, skip_globs)
+        if only_list:
+            return _list(cases, as_json)
+        baseline = _own_baseline(baseline_text, cases)
+        target = choose(target_text)
+        folder = traces or Path("cleancut-traces") / _folder_name(target.name)
+        plan = Plan(cases, target, folder, timeout_s, jobs, fail_fast)
+        started = time.monotonic()
+        results = _run_all(plan, console)
+    except (CaseError, BaselineError, TargetError) as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        raise click.ClickException(f"cannot write{where}: {error.strerror}") from None
+    if baseline is None:
+        records = next((result.records for result in results if result.records), [])
+        baseline = shipped_baseline(records, load_suite())
+    for result in results:
+        baseline.apply(result)
+    outlived = baseline.outlived(results)
+    print_report(console, results, outlived, _again(target_text, baseline_text))
+    console.print(summary(results, outlived, time.monotonic() - started, target.name))
+    if as_json:
+        print(json.dumps([_to_json(result) for result in results], indent=1))
+    if junit_path is not None:
+        _write_junit(junit_path, results, target.name)
+    return exit_code(results, bool(outlived))
+
+
+def _select(
+    globs: tuple[str, ...], clause_ids: tuple[str, ...], skip_globs: tuple[str, ...]
+) -> tuple[Case, ...]:
+    files = [glob for glob in globs if glob.endswith((".yaml", ".yml"))]
+    names = tuple(glob for glob in globs if glob not in files)
+    suite = load_suite()
+    chosen = select(suite, names) if names or not files else []
+    chosen += [load_file(Path(file)) for file in files]
+    left_out = set(select(suite, skip_globs)) if skip_globs else set()
+    wanted = set(clause_ids)
+    return tuple(
+        case
+        for case in chosen
+        if case not in left_out and (not wanted or wanted & set(case.clauses))
+    )
+
+
+def _own_baseline(text: str | None, cases: tuple[Case, ...]) -> Baseline | None:
+    if text is None:
+        return None
+    if text == "none":
+        return Baseline("none")
+    return load_baseline(Path(text), load_suite() + cases)
+
+
+def _folder_name(target: str) -> str:
+    kind, _, rest = target.partition(":")
+    return f"{kind}-{Path(rest).name}" if rest else kind
+
+
+def _run_all(plan: Plan, console: Console) -> list[Result]:
+    """Run the cases, several at once; the results come in the order of the suite."""
+    stop = threading.Event()
+
+    def one(case: Case) -> Result:
+        if stop.is_set():
+            raise _Stop
+        return run(case, plan.target, plan.traces, plan.timeout_s)
+
+    results: list[Result] = []
+    pool = ThreadPoolExecutor(plan.jobs)
+    futures: list[Future[Result]] = [pool.submit(one, case) for case in plan.cases]
+    try:
+        for future in futures:
+            try:
+                result = future.result()
+            except _Stop:
+                continue
+            results.append(result)
+            console.print(line(result))
+            if plan.fail_fast and result.verdict is Verdict.FAIL:
+                stop.set()
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+    return results
+
+
+def exit_code(results: list[Result], outlived: bool) -> int:
+    """What CI is told."""
+    verdicts = {result.verdict for result in results}
+    if Verdict.FAIL in verdicts or outlived:
+        return 1
+    if Verdict.UNKNOWN in verdicts:
+        return 3
+    return 0 if verdicts & {Verdict.PASS, Verdict.KNOWN} else 4
+
+
+def _again(target_text: str, baseline_text: str | None) -> list[str]:
+    words = ["cleancut", "conform", "--target", target_text]
+    return words if baseline_text is None else [*words, "--baseline", baseline_text]
+
+
+def _list(cases: tuple[Case, ...], as_json: bool) -> int:
+    if as_json:
+        found = [{"id": c.id, "title": c.title, "clauses": c.clauses} for c in cases]
+        print(json.dumps(found, indent=1))
+    else:
+        for case in cases:
+            print(f"{case.id:<44} {case.title}")
+    return 0 if cases else 4
+
+
+def _to_json(result: Result) -> dict[str, object]:
+    return {
+        "case": result.case.id,
+        "clauses": result.case.clauses,
+        "verdict": str(result.verdict),
+        "reason": result.reason,
+        "seconds": round(result.seconds, 3),
+        "trace": str(result.trace) if result.trace else None,
+        "findings": [
+            {"record": f.index, "clause": f.clause, "message": f.message} for f in result.findings
+        ],
+    }
+
+
+def _write_junit(path: Path, results: list[Result], target: str) -> None:
+    try:
+        junit.write(path, results, target)
+    except OSError as error:
+        raise click.ClickException(f"cannot write {path}: {error.strerror}") from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `cleancut conform`; returns the exit code."""
+    return call(_conform, argv, "cleancut conform")

@@ -1,0 +1,62 @@
+"""What qemu-io prints, read as the results of guest requests."""
+
+import errno
+import os
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_DONE: Final = re.compile(r"^(wrote|read|discard) \d+/(\d+) bytes at offset (\d+)$")
+_FAILED: Final = re.compile(r"^(?:aio_)?(write|read|discard|flush) failed: (.+)$")
+_MISMATCH: Final = re.compile(r"^Pattern verification failed at offset (\d+), \d+ bytes$")
+_ERRNO: Final = {os.strerror(number): name for number, name in errno.errorcode.items()}
+_KIND: Final = {"wrote": "write", "read": "read", "discard": "discard"}
+_REQUEST: Final = re.compile(r"(?:aio_)?(write|read|flush|discard)\b")
+
+
+@dataclass(slots=True)
+class Request:
+    """A guest request whose result is still to come."""
+
+    guest: str
+    command: str
+    result: str = ""
+
+    @property
+    def kind(self) -> str:
+        """write, read, flush or discard."""
+        match = _REQUEST.match(self.command)
+        return match[1] if match else ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the monitor's reply comes only after the request has ended."""
+        return not self.command.startswith("aio_")
+
+
+class Console:
+    """Matches lines with requests: the oldest of the kind that the line speaks of."""
+
+    def __init__(self) -> None:
+        self.open: list[Request] = []
+        self._mismatch = False
+
+    def line(self, line: str) -> Request | None:
+        """The request whose result this line tells; None for any other line."""
+        if _MISMATCH.match(line):
+            self._mismatch = True
+            return None
+        if (failed := _FAILED.match(line)) is not None:
+            return self._end(failed[1], _ERRNO.get(failed[2], failed[2]))
+        if (done := _DONE.match(line)) is not None:
+            mismatch, self._mismatch = self._mismatch, False
+            return self._end(_KIND[done[1]], "mismatch" if mismatch else "ok")
+        return None
+
+    def _end(self, kind: str, result: str) -> Request | None:
+        for request in self.open:
+            if request.kind == kind:
+                request.result = result
+                self.open.remove(request)
+                return request
+        return None

@@ -1,0 +1,107 @@
+"""Runs a case on a target; every message goes to the trace and to the judge."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cleancut_conformance.case import Case
+from cleancut_conformance.dialogue import Deviation, Dialogue, Lost, Stuck
+from cleancut_conformance.judge.judge import CRASHES
+from cleancut_conformance.recorder import Recorder
+from cleancut_conformance.steps import demand, take
+from cleancut_conformance.targets.base import (
+    Session,
+    Setup,
+    Target,
+    describe_exit,
+    prepare,
+    session_folder,
+)
+from cleancut_conformance.verdict import Result, Verdict
+
+#: Exit statuses of a process that somebody else has ended.
+KILLED = (-9, -15, -2, -1)
+
+
+def run(case: Case, target: Target, traces: Path, timeout_s: float) -> Result:
+    """Run one case; raises TargetError if the target does not start, OSError on a full disk."""
+    missing = case.needs - target.capabilities
+    if missing:
+        return Result(case, Verdict.SKIP, f"the target has no {', '.join(sorted(missing))}")
+    started = time.monotonic()
+    with session_folder() as folder:
+        setup = prepare(case, folder)
+        path = traces / f"{case.id}.jsonl"
+        with _session(target, setup, timeout_s) as session, Recorder(path) as recorder:
+            result = _Run(case, session, recorder, timeout_s).result()
+    result.trace = path
+    result.seconds = time.monotonic() - started
+    return result
+
+
+@contextlib.contextmanager
+def _session(target: Target, setup: Setup, timeout_s: float) -> Iterator[Session]:
+    session = Session(target, setup, timeout_s)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+class _Run:
+    """A case on a session that has just been opened."""
+
+    def __init__(self, case: Case, session: Session, recorder: Recorder, timeout_s: float) -> None:
+        self._case = case
+        self._session = session
+        self._recorder = recorder
+        self._dialogue = Dialogue(session, recorder, case.clauses[0], timeout_s)
+
+    def result(self) -> Result:
+        """Take the steps, look at the images, and say what came out."""
+        self._recorder.header(self._case, self._session)
+        verdict, reason = Verdict.PASS, ""
+        try:
+            self._talk()
+        except Deviation as deviation:
+            self._recorder.find(deviation.clause or self._case.clauses[0], str(deviation))
+        except Stuck as stuck:
+            verdict, reason = Verdict.UNKNOWN, str(stuck)
+        except Lost:
+            verdict, reason = self._lost()
+        self._footer(verdict)
+        if self._recorder.findings:
+            verdict, reason = Verdict.FAIL, self._recorder.findings[0].message
+        return Result(self._case, verdict, reason, self._recorder.findings, self._recorder.records)
+
+    def _talk(self) -> None:
+        self._dialogue.open()
+        self._recorder.observe_all(self._session.setup)
+        for step in self._case.steps:
+            take(step, self._dialogue)
+            if self._recorder.findings:
+                return
+        if self._session.command and not self._dialogue.has_quit:
+            self._dialogue.quit()
+        for wanted in self._case.then:
+            demand(wanted, self._dialogue)
+        self._recorder.observe_all(self._session.setup)
+
+    def _lost(self) -> tuple[Verdict, str]:
+        """The connection has ended: was it the target's own fault?"""
+        if not self._session.command:
+            return Verdict.UNKNOWN, "the server has closed the connection"
+        status = self._session.wait()
+        words = f"the target has gone, {describe_exit(status)}"
+        if status in KILLED:
+            return Verdict.UNKNOWN, words
+        if status not in CRASHES:  # of a crash the judge speaks
+            self._recorder.find("QMP-ALIVE-1", f"{words}: {self._session.last_error()}")
+        return Verdict.FAIL, words
+
+    def _footer(self, verdict: Verdict) -> None:
+        status = self._session.wait(0 if not self._dialogue.has_quit else 10)
+        if self._dialogue.has_quit and status is None and self._session.command:
+            self._recorder.find("JOB-QUIT-1", "the process does not end after quit")
+        self._recorder.footer(status, str(verdict), self._session.last_error())

@@ -1,0 +1,203 @@
+"""What every target can do: start a process with drives, talk to it, look at its end."""
+
+import contextlib
+import os
+import pty
+import queue
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from cleancut_conformance.case import Case, Fault
+from cleancut_conformance.images import fill, make
+from cleancut_conformance.judge.oracle import Extents
+from cleancut_conformance.wire import Connection
+
+START_S: Final = 20.0
+END_S: Final = 10.0
+
+
+class TargetError(Exception):
+    """The target cannot be started; the message names the program and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriveFile:
+    """A drive of a case: its file, and what is in it at first. No file: the drive is empty."""
+
+    path: Path | None
+    size_bytes: int = 0
+    extents: Extents = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A folder with the images of a case, and the faults that it wants."""
+
+    folder: Path
+    drives: dict[str, DriveFile]
+    faults: tuple[Fault, ...]
+
+    @property
+    def socket(self) -> Path:
+        """Where the server is to listen."""
+        return self.folder / "qmp.sock"
+
+    def path(self, name: str) -> Path:
+        """The file of an image by the name that the case uses: a drive's, or any other."""
+        drive = self.drives.get(name)
+        return drive.path if drive is not None and drive.path is not None else self.folder / name
+
+
+def prepare(case: Case, folder: Path) -> Setup:
+    """Make the images of a case in an empty folder."""
+    drives = {}
+    for index, (name, size_bytes) in enumerate(case.given.drives.items()):
+        if size_bytes is None:
+            drives[name] = DriveFile(None)
+            continue
+        drive = DriveFile(folder / f"{name}.img", size_bytes, fill(index, size_bytes))
+        make(folder / f"{name}.img", size_bytes, drive.extents)
+        drives[name] = drive
+    for name, (size_bytes, byte) in case.given.files.items():
+        make(folder / name, size_bytes, [[0, size_bytes, byte]])
+    return Setup(folder, drives, case.given.faults)
+
+
+class Target(Protocol):
+    """An implementation that can be judged."""
+
+    @property
+    def name(self) -> str:
+        """What the user called it."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What a case may need of it."""
+
+    def command(self, setup: Setup) -> list[str]:
+        """The command line that serves these drives; empty if the server runs already."""
+
+    def socket(self, setup: Setup) -> Path:
+        """Where to find its QMP socket."""
+
+    def target_text(self, setup: Setup, name: str) -> str:
+        """How a backup command names the image that a case calls by this name."""
+
+
+class Session:
+    """One run of a target: its process, its connection and what it prints."""
+
+    def __init__(self, target: Target, setup: Setup, timeout_s: float) -> None:
+        self.target = target
+        self.setup = setup
+        self.console: queue.Queue[str] = queue.Queue()
+        self.command = target.command(setup)
+        self._errors = setup.folder / "stderr"
+        self._process = self._start() if self.command else None
+        try:
+            self.connection = self._connect(timeout_s)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # A program writes to a terminal line by line, to a pipe only when its buffer is full.
+        reader, writer = pty.openpty()
+        try:
+            with self._errors.open("wb") as errors:
+                process = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=writer,
+                    stderr=errors,
+                    cwd=self.setup.folder,
+                    start_new_session=True,  # Ctrl-C is for us; we end the target
+                )
+        except OSError as error:
+            os.close(reader)
+            raise TargetError(f"cannot start {self.command[0]}: {error.strerror}") from None
+        finally:
+            os.close(writer)
+        threading.Thread(target=self._read_console, args=(reader,), daemon=True).start()
+        return process
+
+    def _read_console(self, reader: int) -> None:
+        rest = b""
+        while True:
+            try:
+                data = os.read(reader, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self.console.put(line.decode(errors="replace").strip())
+        os.close(reader)
+
+    def _connect(self, timeout_s: float) -> Connection:
+        path = self.target.socket(self.setup)
+        deadline = time.monotonic() + START_S
+        while True:
+            with contextlib.suppress(OSError):
+                return Connection(path, timeout_s)
+            if self._process is None:
+                raise TargetError(f"nobody listens on {path}")
+            if self._process.poll() is not None:
+                status = describe_exit(self._process.returncode)
+                raise TargetError(f"{self.command[0]} ended at once, {status}: {self.last_error()}")
+            if time.monotonic() > deadline:
+                raise TargetError(f"{self.command[0]} opens no QMP socket in {START_S:.0f} s")
+            time.sleep(0.01)
+
+    def last_error(self) -> str:
+        """The last line that the target wrote to its standard error."""
+        with contextlib.suppress(OSError):
+            lines = self._errors.read_text(errors="replace").strip().splitlines()
+            return lines[-1] if lines else "it says nothing"
+        return "it says nothing"
+
+    def wait(self, timeout_s: float = END_S) -> int | None:
+        """The exit status of the process, once it has ended; None if it has not, or is not ours."""
+        if self._process is None:
+            return None
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        if hasattr(self, "connection"):
+            self.connection.close()
+        if self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+def describe_exit(status: int | None) -> str:
+    """An exit status in words."""
+    if status is None:
+        return "still running"
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"exit status {status}"
+
+
+@contextlib.contextmanager
+def session_folder() -> Iterator[Path]:
+    """A private folder, removed at the end."""
+    folder = tempfile.mkdtemp(prefix="cleancut-")
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,78 @@
+"""A real `qemu-system-*`, with faults by its blkdebug driver."""
+
+import errno
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cleancut_conformance.case import Fault
+from cleancut_conformance.targets.base import DriveFile, Setup
+
+SECTOR_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Qemu:
+    """`qemu:PATH`: a machine without hardware, only drives and a monitor."""
+
+    program: str
+
+    @property
+    def name(self) -> str:
+        """What the user called it."""
+        return f"qemu:{self.program}"
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Guest requests come through the monitor's `qemu-io`."""
+        return frozenset({"guest-io", "files", "fault", "empty-drive", "quit"})
+
+    def command(self, setup: Setup) -> list[str]:
+        """QEMU with the drives of the case."""
+        command = [self.program, "-machine", "none", "-nodefaults", "-display", "none"]
+        command += ["-qmp", f"unix:{setup.socket},server=on,wait=off"]
+        for name, drive in setup.drives.items():
+            faults = [fault for fault in setup.faults if fault.node == name]
+            command += ["-drive", _drive(name, drive, faults)]
+        return command
+
+    def socket(self, setup: Setup) -> Path:
+        """In the case's folder."""
+        return setup.socket
+
+    def target_text(self, setup: Setup, name: str) -> str:
+        """The path; with a fault on the target, the image behind blkdebug as a `json:` text."""
+        faults = [fault for fault in setup.faults if fault.node == name]
+        path = str(setup.path(name))
+        if not faults:
+            return path
+        image = {"driver": "file", "filename": path}
+        rules = [_rule(fault) for fault in faults]
+        blkdebug = {"driver": "blkdebug", "inject-error": rules, "image": image}
+        return "json:" + json.dumps({"driver": "raw", "file": blkdebug})
+
+
+def _rule(fault: Fault) -> dict[str, Any]:
+    return {
+        "event": "none",
+        "iotype": fault.op,
+        "errno": getattr(errno, fault.errno),
+        "once": not fault.always,
+        "sector": fault.at_bytes // SECTOR_BYTES,
+    }
+
+
+def _drive(name: str, drive: DriveFile, faults: list[Fault]) -> str:
+    if drive.path is None:
+        return f"if=none,id={name},media=cdrom"
+    path = str(drive.path).replace(",", ",,")
+    if not faults:
+        return f"if=none,id={name},file={path},format=raw"
+    words = [f"if=none,id={name},driver=raw,file.driver=blkdebug"]
+    words += ["file.image.driver=file", f"file.image.filename={path}"]
+    for index, fault in enumerate(faults):
+        for key, value in _rule(fault).items():
+            text = {True: "on", False: "off"}.get(value, value) if key == "once" else value
+            words.append(f"file.inject-error.{index}.{key}={text}")
+    return ",".join(words)

@@ -1,0 +1,46 @@
+"""The embedded reference server, as a process of its own, reached through its socket only."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from cleancut_conformance.case import Fault
+from cleancut_conformance.targets.base import Setup
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`reference`: what this package serves; `module` is what Python runs."""
+
+    name: str = "reference"
+    module: str = "cleancut_reference"
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """All that there is."""
+        return frozenset({"guest-io", "files", "fault", "empty-drive", "quit"})
+
+    def command(self, setup: Setup) -> list[str]:
+        """`python -m cleancut_reference` with the drives and faults of the case."""
+        command = [sys.executable, "-m", self.module, *self.arguments]
+        command += ["--qmp", f"unix:{setup.socket}", "--image-root", str(setup.folder)]
+        for name, drive in setup.drives.items():
+            medium = "empty" if drive.path is None else f"file:{drive.path}"
+            command += ["--drive", f"{name}={medium}"]
+        for fault in setup.faults:
+            command += ["--fault", _fault(fault)]
+        return command
+
+    def socket(self, setup: Setup) -> Path:
+        """In the case's folder."""
+        return setup.socket
+
+    def target_text(self, setup: Setup, name: str) -> str:
+        """The path of the image."""
+        return str(setup.path(name))
+
+
+def _fault(fault: Fault) -> str:
+    always = " always" if fault.always else ""
+    return f"{fault.node} {fault.op} @{fault.at_bytes} {fault.errno}{always}"
