@@ -133,12 +133,12 @@ def _select(
     suite = load_suite()
     chosen = select(suite, names) if names or not files else []
     chosen += [load_file(Path(file)) for file in files]
-    left_out = set(select(suite, skip_globs)) if skip_globs else set()
+    left_out = {case.id for case in select(suite, skip_globs)} if skip_globs else set()
     wanted = set(clause_ids)
     return tuple(
         case
         for case in chosen
-        if case not in left_out and (not wanted or wanted & set(case.clauses))
+        if case.id not in left_out and (not wanted or wanted & set(case.clauses))
     )
 
 

@@ -25,9 +25,10 @@ class Backup:
     drive: str
     target: str
     cut: int
+    index: int  # the record that started it
     before: bytes | None  # what the target held when last looked at; None: no such file
     completed: bool = False
-    tail: int = 0  # the offset of the partial last cluster; 0 if there is none
+    end: int | None = None  # where in the log the job's end lies
 
 
 @dataclass(slots=True)
@@ -59,9 +60,10 @@ class Data:
         if (write := _WRITE.fullmatch(line[2])) is not None:
             byte = 0 if write["zero"] else int(write["byte"], 0)
             offset, length = _size(write["offset"]), _size(write["length"])
-            self.oracle.log.append(Write(index, line[1], offset, length, byte))
+            waits = not line[2].startswith("aio_")
+            self.oracle.log.append(Write(index, line[1], offset, length, byte, waits))
 
-    def result(self, note: dict[str, Any]) -> Iterator[Fault]:
+    def result(self, index: int, note: dict[str, Any]) -> Iterator[Fault]:
         """A guest request has ended."""
         if "result" not in note:
             return
@@ -73,7 +75,7 @@ class Data:
         for write in self.oracle.log:
             same = (write.drive, write.offset_bytes, write.length_bytes)
             if write.result is None and same == (note["guest"], offset, length):
-                write.result = note["result"]
+                write.result, write.ended = note["result"], index
                 return
 
     def started(self, command: Command) -> None:
@@ -83,7 +85,7 @@ class Data:
             drive, path = str(data.get("device")), image_path(data.get("target"))
             if drive in self.oracle.first and path:
                 before = self.seen.get(path)
-                backup = Backup(drive, path, cut, before)
+                backup = Backup(drive, path, cut, command.index, before)
                 self.backups[path] = backup
                 self.jobs[str(data.get("job-id", drive))] = backup
 
@@ -91,6 +93,11 @@ class Data:
         """A job has completed without error."""
         if job_id in self.jobs:
             self.jobs[job_id].completed = True
+
+    def ended(self, job_id: str) -> None:
+        """A job does not exist any more: later writes need no copy."""
+        if job_id in self.jobs:
+            self.jobs[job_id].end = self.oracle.now
 
     def observed(self, note: dict[str, Any]) -> Iterator[Fault]:
         """An image was looked at."""
@@ -120,11 +127,14 @@ class Data:
         if content is None:
             yield "PIT-ONE-1", f"the target of {backup.drive} does not exist"
             return
-        cut = self.oracle.content(backup.drive, backup.cut)
+        cut = self._cut(backup, content)
         if backup.completed:
             yield from self._completed_target(backup, content, cut)
         else:
             yield from self._partial_target(backup, content, cut)
+
+    def _cut(self, backup: Backup, seen: bytes) -> bytearray:
+        return self.oracle.settled(backup.drive, backup.cut, backup.index, seen)
 
     def _completed_target(self, backup: Backup, content: bytes, cut: bytearray) -> Iterator[Fault]:
         at = first_difference(content, cut)
@@ -167,7 +177,7 @@ class Data:
             and write.result == "ok"
             and write.offset_bytes < at + CLUSTER_BYTES
             and at < write.offset_bytes + write.length_bytes
-            for write in self.oracle.log[backup.cut :]
+            for write in self.oracle.log[backup.cut : backup.end]
         )
 
     def _demand(self, path: str, content: bytes | None, must: dict[str, Any]) -> Iterator[str]:
@@ -185,18 +195,16 @@ class Data:
             if at is not None:
                 yield f"{name} was changed at {_at(at)}"
         elif must.get("equals") in self.oracle.first:
-            position = self._position(must.get("at", "now"), path)
-            expected = self.oracle.content(must["equals"], position)
+            expected = self._wanted(must["equals"], must.get("at", "now"), path, content)
             at = first_difference(content, expected)
             if at is not None:
                 yield f"{name} {_differs(at, expected, content)}"
 
-    def _position(self, mark: str, path: str) -> int:
-        if mark == "now":
-            return self.oracle.now
+    def _wanted(self, drive: str, mark: str, path: str, content: bytes) -> bytearray:
         if mark == "cut" and path in self.backups:
-            return self.backups[path].cut
-        return self.marks.get(mark, self.oracle.now)
+            return self._cut(self.backups[path], content)
+        position = self.marks.get(mark, self.oracle.now)
+        return self.oracle.content(drive, position)
 
 
 def image_path(target: Any) -> str:

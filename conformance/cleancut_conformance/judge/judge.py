@@ -75,7 +75,7 @@ class Judge:
             case "recv":
                 yield from self._received(record.msg)
             case "io":
-                yield from self._data.result(record.note)
+                yield from self._data.result(self._index, record.note)
             case "observe":
                 yield from self._data.observed(record.note)
             case "mark":
@@ -162,6 +162,8 @@ class Judge:
         command = self._open[0] if self._open else None
         backup = command.backup_for(data["id"]) if command else None
         yield from self._jobs.status_change(data, backup)
+        if data["status"] == Status.NULL:
+            self._data.ended(data["id"])
         if command is None:
             return
         if data["status"] == Status.CREATED:

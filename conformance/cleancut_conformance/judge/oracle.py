@@ -22,7 +22,9 @@ class Write:
     offset_bytes: int
     length_bytes: int
     byte: int
+    waits: bool = True  # the monitor's next command came only after it had ended
     result: str | None = None
+    ended: int | None = None  # the record that tells the result
 
 
 @dataclass(slots=True)
@@ -49,12 +51,46 @@ class Oracle:
 
     def content(self, drive: str, position: int) -> bytearray:
         """What the drive holds after the writes before this position that went well."""
+        return self._replay(drive, self.log[:position])
+
+    def _replay(self, drive: str, writes: list[Write]) -> bytearray:
         content = bytearray(self.first[drive])
-        for write in self.log[:position]:
+        for write in writes:
             if write.drive == drive and write.result in ("ok", None):
                 end = write.offset_bytes + write.length_bytes
                 if end <= len(content):
                     content[write.offset_bytes : end] = bytes([write.byte]) * write.length_bytes
+        return content
+
+    def open_at(self, drive: str, position: int, index: int) -> list[Write]:
+        """The writes before a position that were still in flight when record `index` was sent.
+
+        A cut that such a write meets may lie before or after it.
+        """
+        return [
+            write
+            for write in self.log[:position]
+            if write.drive == drive
+            and not write.waits
+            and (write.ended is None or write.ended > index)
+        ]
+
+    def settled(self, drive: str, position: int, index: int, seen: bytes) -> bytearray:
+        """What the drive holds at a cut; where that is open, what was seen if it is possible."""
+        open_writes = self.open_at(drive, position, index)
+        content = self.content(drive, position)
+        if not open_writes:
+            return content
+        kept = [w for w in self.log[:position] if w not in open_writes]
+        without = self._replay(drive, kept)
+        for write in open_writes:
+            end = min(write.offset_bytes + write.length_bytes, len(content), len(seen))
+            for at in range(write.offset_bytes, end, SECTOR_BYTES):
+                place = slice(at, min(at + SECTOR_BYTES, end))
+                covering = {w.byte for w in open_writes if _covers(w, at)}
+                new = [bytes([byte]) * (place.stop - at) for byte in covering]
+                if seen[place] in (without[place], *new):
+                    content[place] = seen[place]
         return content
 
     def blame(self, drive: str, offset_bytes: int, byte: int) -> list[int]:
@@ -62,10 +98,12 @@ class Oracle:
         return [
             position
             for position, write in enumerate(self.log)
-            if write.drive == drive
-            and write.offset_bytes <= offset_bytes < write.offset_bytes + write.length_bytes
-            and write.byte == byte
+            if write.drive == drive and _covers(write, offset_bytes) and write.byte == byte
         ]
+
+
+def _covers(write: Write, offset_bytes: int) -> bool:
+    return write.offset_bytes <= offset_bytes < write.offset_bytes + write.length_bytes
 
 
 def expand(size_bytes: int, extents: Any) -> bytes:
