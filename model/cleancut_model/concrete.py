@@ -1,0 +1,52 @@
+"""Follows one run of a finite model, step by step, as an oracle for something else that runs."""
+
+from typing import Any
+
+from cleancut_model.backup import Options
+from cleancut_model.compiled import Compiled, Values, compile_model
+from cleancut_spec.schedule import Label
+
+
+class NotEnabled(Exception):
+    """The model does not allow this step here; the message names the guard that forbids it."""
+
+
+class Run:
+    """A run of the model, from its first state."""
+
+    def __init__(self, options: Options) -> None:
+        self._model: Compiled = compile_model(options)
+        self.state: Values = self._model.initial
+
+    def enabled(self) -> set[Label]:
+        """The labels of all steps that the model allows now."""
+        return {self._model.labels[number] for number, _ in self._model.successors(self.state)}
+
+    def step(self, label: Label, value: int | None = None) -> None:
+        """Take a step; a guest's write says which value. Raises NotEnabled."""
+        for number, after in self._model.successors(self.state):
+            if self._model.labels[number] == label and self._fits(number, value):
+                broken = self._model.broken_step(number, self.state)
+                assert not broken, f"the model's own claim {broken} fails at {label}"
+                self.state = after
+                return
+        raise NotEnabled(self._why(label))
+
+    def _fits(self, number: int, value: int | None) -> bool:
+        return value is None or self._model.arguments[number].get("v", value) == value
+
+    def _why(self, label: Label) -> str:
+        for number, known in enumerate(self._model.labels):
+            if known == label:
+                for name, guard in self._model.guards[number].items():
+                    if not guard(self.state):
+                        return f"{label}: the guard {name!r} does not hold"
+        return f"{label}: the model has no such step"
+
+    def read(self) -> dict[str, Any]:
+        """The variables by name."""
+        return self._model.read(self.state)
+
+    def ended(self) -> bool:
+        """Whether the run may stop here."""
+        return self._model.ended(self.state)

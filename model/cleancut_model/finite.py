@@ -1,0 +1,166 @@
+"""The finite elaborator: every index has a size, and every variable is one small integer.
+
+An index that is a constant selects a variable; one that is a term becomes an if-then-else.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import z3
+
+from cleancut_model.language import Declarations, Field, Key, Reader, Sort, State, Term
+
+Name = tuple[str, tuple[int, ...]]
+
+
+def spell(name: Name) -> str:
+    """A variable's name as an identifier: `src_0_1`."""
+    return "_".join([name[0], *map(str, name[1])])
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An action with constant arguments: its guards by name, and the variables that it changes."""
+
+    name: str
+    arguments: dict[str, int]
+    guards: dict[str, Term]
+    guard: Term
+    next: dict[Name, Term]
+    after: State
+
+
+@dataclass(slots=True)
+class Finite(Declarations):
+    """Elaborates a protocol for given sizes of its index sorts and budgets."""
+
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def _sort(self, name: str, names: list[str]) -> Sort:
+        values = [z3.IntVal(i) for i in range(len(names))]
+        return Sort(name, z3.IntSort(), names, values, values[0])
+
+    def enum(self, name: str, names: str) -> Sort:
+        """A sort with these values."""
+        return self._sort(name, names.split())
+
+    def index(self, name: str) -> Sort:
+        """A sort with as many values as the instance says."""
+        return self._sort(name, [f"{name}{i}" for i in range(self.sizes[name])])
+
+    def budget(self, name: str) -> Sort:
+        """Numbers from 0 to what the instance says."""
+        return self._sort(name, [str(i) for i in range(self.sizes[name] + 1)])
+
+    def less(self, a: Term, b: Term) -> Term:
+        """The order of numbers."""
+        return z3.simplify(a < b)
+
+    def all(self, *sorts_and_body: Any) -> Term:
+        """The conjunction over all values."""
+        *sorts, body = sorts_and_body
+        return z3.And([body(*v) for v in itertools.product(*[s.values for s in sorts])])
+
+    def any(self, *sorts_and_body: Any) -> Term:
+        """The disjunction over all values."""
+        *sorts, body = sorts_and_body
+        return z3.Or([body(*v) for v in itertools.product(*[s.values for s in sorts])])
+
+    def names(self) -> Iterator[Name]:
+        """All variables, each with its constant indices."""
+        for of in self.fields.values():
+            for key in itertools.product(*[range(len(s.values)) for s in of.index]):
+                yield of.name, key
+
+    def symbol(self, name: Name) -> Term:
+        """The z3 constant of a variable."""
+        return z3.Const(spell(name), self.fields[name[0]].sort.sort)
+
+    def reader(self, values: dict[Name, Term]) -> Reader:
+        """Reads variables from these terms; those that are missing are themselves."""
+
+        def read(of: Field, key: Key) -> Term:
+            choices = []
+            for sort, term in zip(of.index, key, strict=True):
+                at = _constant(term)
+                spread = [(i, term == sort.values[i]) for i in range(len(sort.values))]
+                choices.append([(at, None)] if at is not None else spread)
+            result = None
+            for combination in reversed(list(itertools.product(*choices))):
+                name = (of.name, tuple(i for i, _ in combination))
+                value = values.get(name, self.symbol(name))
+                conditions = [c for _, c in combination if c is not None]
+                result = value if result is None else z3.If(z3.And(conditions), value, result)
+            return result
+
+        return read
+
+    def state(self) -> State:
+        """The state before a step."""
+        return State(self.fields, self.reader({}))
+
+    def instances(self) -> Iterator[Instance]:
+        """Every action with every choice of arguments whose guard is not plainly false."""
+        for action in self.actions:
+            sorts = list(action.parameters.values())
+            for values in itertools.product(*[range(len(s.values)) for s in sorts]):
+                terms = [s.values[v] for s, v in zip(sorts, values, strict=True)]
+                state = self.state()
+                action.body(state, **dict(zip(action.parameters, terms, strict=True)))
+                guards = {name: z3.simplify(g) for name, g in state.guards.items()}
+                guard = z3.simplify(z3.And(list(guards.values())))
+                if not z3.is_false(guard):
+                    after = self._after(state)
+                    view = State(self.fields, self.reader(after))
+                    arguments = dict(zip(action.parameters, values, strict=True))
+                    yield Instance(action.name, arguments, guards, guard, after, view)
+
+    def _after(self, state: State) -> dict[Name, Term]:
+        after: dict[Name, Term] = {}
+        for of, key, value in state.writes:
+            for index in itertools.product(*[range(len(s.values)) for s in of.index]):
+                conditions = _conditions(of, key, index)
+                if conditions is None:
+                    continue
+                new = value
+                if callable(value) and not z3.is_expr(value):
+                    new = value(*[s.values[i] for s, i in zip(of.index, index, strict=True)])
+                new = self.constant(of.sort, new)
+                name = (of.name, index)
+                old = after.get(name, self.symbol(name))
+                after[name] = z3.If(z3.And(conditions), new, old) if conditions else new
+        return {name: z3.simplify(term) for name, term in after.items()}
+
+    def initial(self) -> dict[Name, int]:
+        """The first state; where any value will do it is 0."""
+        found = {}
+        for name in self.names():
+            start = self.fields[name[0]].init
+            found[name] = 0 if start is None or isinstance(start, str) else _as_int(start)
+        return found
+
+
+def _constant(term: Term) -> int | None:
+    if isinstance(term, int):
+        return term
+    return term.as_long() if z3.is_int_value(term) else None
+
+
+def _as_int(term: Term) -> int:
+    return int(z3.is_true(term)) if z3.is_bool(term) else int(term.as_long())
+
+
+def _conditions(of: Field, key: Key, index: tuple[int, ...]) -> list[Term] | None:
+    """When a write to `key` hits the variable at `index`; None if it cannot."""
+    conditions = []
+    for sort, term, at in zip(of.index, key, index, strict=True):
+        if isinstance(term, slice):
+            continue
+        constant = _constant(term)
+        if constant is None:
+            conditions.append(term == sort.values[at])
+        elif constant != at:
+            return None
+    return conditions

@@ -1,0 +1,117 @@
+"""Proof by induction, for any number of drives, clusters and values."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import z3
+
+from cleancut_model.backup import Backup, Options
+from cleancut_model.bugs import mutations
+from cleancut_model.language import State, Term
+from cleancut_model.lemmas import LEMMAS
+from cleancut_model.properties import STATES, STEPS
+from cleancut_model.unbounded import Unbounded
+
+StateClaim = Callable[[Backup, State], Term]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One claim: `proved`, `refuted` (induction fails) or `unknown`, and where."""
+
+    name: str
+    status: str
+    action: str
+    seconds: float
+    picture: str = ""
+
+
+class Prover:
+    """The protocol without bounds, with what is known of its reachable states."""
+
+    def __init__(self, options: Options, timeout_s: float, without: tuple[str, ...] = ()) -> None:
+        self.language = Unbounded()
+        self.protocol = Backup(self.language, options, mutations(options.bug))
+        self._timeout_ms = int(timeout_s * 1000)
+        known: dict[str, StateClaim] = {**STATES, **LEMMAS}
+        self._claims = {n: claim for n, claim in known.items() if n not in without}
+        self._before = self.language.state()
+        self._known = [claim(self.protocol, self._before) for claim in self._claims.values()]
+
+    def claims(self) -> list[str]:
+        """All that is proved: the state claims, the lemmas, the step claims."""
+        return [*self._claims, *STEPS]
+
+    def prove(self, name: str) -> Verdict:
+        """One claim: it holds at first and every step keeps it, or every step has it."""
+        started = time.monotonic()
+        worst = Verdict(name, "proved", "", 0.0)
+        goals = self._step_goals(name) if name in STEPS else self._state_goals(name)
+        for action, facts, goal in goals:
+            solver = self._solver()
+            solver.add(facts)
+            solver.add(z3.Not(goal))
+            answer = solver.check()
+            if answer != z3.unsat:
+                status = "refuted" if answer == z3.sat else "unknown"
+                picture = show(solver.model(), self.protocol) if answer == z3.sat else ""
+                worst = Verdict(name, status, action, 0.0, picture)
+                break
+        seconds = time.monotonic() - started
+        return Verdict(name, worst.status, worst.action, seconds, worst.picture)
+
+    def _state_goals(self, name: str) -> Iterator[tuple[str, list[Term], Term]]:
+        claim = self._claims[name]
+        yield "the first state", [self.language.initial()], claim(self.protocol, self._before)
+        for action in self.language.actions:
+            guard, after, _ = self.language.elaborate(action)
+            yield action.name, [*self._known, guard], claim(self.protocol, after)
+
+    def _step_goals(self, name: str) -> Iterator[tuple[str, list[Term], Term]]:
+        step = STEPS[name]
+        for action in self.language.actions:
+            if not step.of or action.name in step.of:
+                guard, after, _ = self.language.elaborate(action)
+                goal = step.claim(self.protocol, self._before, after)
+                yield action.name, [*self._known, guard], goal
+
+    def unreachable(self) -> list[str]:
+        """The actions that no state with all that is known allows: their proofs would be empty."""
+        found = []
+        for action in self.language.actions:
+            guard, _, _ = self.language.elaborate(action)
+            solver = self._solver()
+            solver.add([*self._known, guard])
+            if solver.check() != z3.sat:
+                found.append(action.name)
+        return found
+
+    def _solver(self) -> z3.Solver:
+        solver = z3.Solver()
+        solver.set("timeout", self._timeout_ms)
+        solver.add(self.language.axioms)
+        return solver
+
+
+def show(model: z3.ModelRef, protocol: Backup) -> str:
+    """The state from which a step breaks a claim, one variable a line."""
+    lines = []
+    functions = {f.name(): f for f in model.decls()}
+    sizes = {s.name: model.get_universe(s.sort) or [] for s in (protocol.drive, protocol.cluster)}
+    for field in protocol.m.fields.values():
+        if field.name not in functions or (field.index and not sizes["Drive"]):
+            continue
+        if not field.index:
+            lines.append(f"  {field.name} = {model.eval(functions[field.name]())}")
+            continue
+        keys = [[u] for u in sizes["Drive"]]
+        if len(field.index) == 2:
+            keys = [[*key, u] for key in keys for u in sizes["Cluster"]]
+        cells = [f"{_short(k)}: {model.eval(functions[field.name](*k))}" for k in keys]
+        lines.append(f"  {field.name} = {{{', '.join(cells)}}}")
+    return "\n".join(lines).replace("!val!", "")
+
+
+def _short(key: list[Term]) -> str:
+    return " ".join(str(part) for part in key)

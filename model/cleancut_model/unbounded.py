@@ -1,0 +1,130 @@
+"""The unbounded elaborator: any number of drives, clusters and values.
+
+Indices are uninterpreted sorts and variables are functions of them. The next state is a macro over
+the old one, so that no function for it is needed.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import z3
+
+from cleancut_model.language import Action, Declarations, Field, Key, Reader, Sort, State, Term
+
+_ENUMS: dict[tuple[str, ...], tuple[Any, list[Term]]] = {}
+
+
+def _enum_sort(name: str, names: list[str]) -> tuple[Any, list[Term]]:
+    """z3 knows an enumeration for the life of the process, so each is made once."""
+    key = (name, *names)
+    if key not in _ENUMS:
+        sort, values = z3.EnumSort(name, [f"{name}.{n}" for n in names])
+        _ENUMS[key] = sort, list(values)
+    return _ENUMS[key]
+
+
+@dataclass(slots=True)
+class Unbounded(Declarations):
+    """Elaborates a protocol for all sizes at once."""
+
+    axioms: list[Term] = field(default_factory=list)
+    _orders: dict[str, Any] = field(default_factory=dict)
+
+    def enum(self, name: str, names: str) -> Sort:
+        """A sort with these values."""
+        listed = names.split()
+        sort, values = _enum_sort(name, listed)
+        return Sort(name, sort, listed, values, values[0])
+
+    def index(self, name: str) -> Sort:
+        """An uninterpreted sort with a total order."""
+        sort = z3.DeclareSort(name)
+        less = z3.Function(f"less_{name}", sort, sort, z3.BoolSort())
+        x, y, z = z3.Consts("x y z", sort)
+        self._orders[name] = less
+        self.axioms += [
+            z3.ForAll([x], z3.Not(less(x, x))),
+            z3.ForAll([x, y], z3.Or(less(x, y), less(y, x), x == y)),
+            z3.ForAll([x, y, z], z3.Implies(z3.And(less(x, y), less(y, z)), less(x, z))),
+        ]
+        return Sort(name, sort, [], [], z3.Const(f"{name}_zero", sort))
+
+    def budget(self, name: str) -> Sort:
+        """Numbers from 0 on."""
+        return Sort(name, z3.IntSort(), [], [], z3.IntVal(0))
+
+    def less(self, a: Term, b: Term) -> Term:
+        """The order of an index sort."""
+        return self._orders[a.sort().name()](a, b)
+
+    def all(self, *sorts_and_body: Any) -> Term:
+        """A universal quantifier."""
+        return self._quantify(z3.ForAll, sorts_and_body)
+
+    def any(self, *sorts_and_body: Any) -> Term:
+        """An existential quantifier."""
+        return self._quantify(z3.Exists, sorts_and_body)
+
+    @staticmethod
+    def _quantify(quantifier: Any, sorts_and_body: tuple[Any, ...]) -> Term:
+        *sorts, body = sorts_and_body
+        bound = [z3.FreshConst(sort.sort, sort.name.lower()[0]) for sort in sorts]
+        return quantifier(bound, body(*bound))
+
+    def _value(self, of: Field, key: Key) -> Term:
+        if not of.index:
+            return z3.Const(of.name, of.sort.sort)
+        function = z3.Function(of.name, *[s.sort for s in of.index], of.sort.sort)
+        return function(*[self.constant(s, k) for s, k in zip(of.index, key, strict=True)])
+
+    def state(self) -> State:
+        """The state before a step."""
+        return State(self.fields, self._value)
+
+    def elaborate(self, action: Action) -> tuple[Term, State, dict[str, Term]]:
+        """The guard of an action, the state after it, and its arguments (any values)."""
+        arguments = {
+            name: z3.FreshConst(sort.sort, name) for name, sort in action.parameters.items()
+        }
+        state = self.state()
+        action.body(state, **arguments)
+        guard = z3.And(list(state.guards.values()))
+        return guard, State(self.fields, self._after(state.writes)), arguments
+
+    def _after(self, writes: list[tuple[Field, Key, Any]]) -> Reader:
+        def read(of: Field, key: Key) -> Term:
+            value = self._value(of, key)
+            for written, place, new in writes:
+                if written.name != of.name:
+                    continue
+                conditions = [
+                    k == self.constant(sort, p)
+                    for sort, k, p in zip(of.index, key, place, strict=True)
+                    if not isinstance(p, slice)
+                ]
+                term = new(*key) if callable(new) and not z3.is_expr(new) else new
+                term = self.constant(of.sort, term)
+                value = z3.If(z3.And(conditions), term, value) if conditions else term
+            return value
+
+        return read
+
+    def initial(self) -> Term:
+        """What holds of the first state."""
+        facts = []
+        for of in self.fields.values():
+            if of.init is None:
+                continue
+            start = of.init
+            if isinstance(start, str):
+                bound = [z3.FreshConst(s.sort, "i") for s in of.index]
+                key = tuple(bound)
+                other = self._value(self.fields[start], key)
+                facts.append(z3.ForAll(bound, self._value(of, key) == other))
+                continue
+            if of.index:
+                bound = [z3.FreshConst(s.sort, "i") for s in of.index]
+                facts.append(z3.ForAll(bound, self._value(of, tuple(bound)) == start))
+            else:
+                facts.append(self._value(of, ()) == start)
+        return z3.And(facts)
