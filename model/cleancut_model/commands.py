@@ -49,13 +49,15 @@ Exit codes: 0 every claim holds in every state, 1 a claim breaks, 2 wrong use,
 @click.command(epilog=PROVE_EXAMPLES)
 @click.argument("claims", nargs=-1, metavar="[CLAIM]...")
 @click.option("--policy", type=click.Choice(POLICIES), default="report", show_default=True)
-@click.option("--bug", type=click.Choice(list(BUGS)), default="", help="Build a bug in first.")
+@click.option("--bug", type=click.Choice(list(BUGS)), help="Build a bug in first.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0.1), default=20.0,
               show_default=True, help="Seconds for one question to z3.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
 def _prove(claims: tuple[str, ...], policy: str, bug: str, timeout_s: float, as_json: bool) -> int:
     """Prove the claims of the model for any number of drives, clusters, values and requests."""
-    options = Options(policy=policy, errnos=("EIO", "ENOSPC"), writes=None, errors=None, bug=bug)
+    options = Options(
+        policy=policy, errnos=("EIO", "ENOSPC"), writes=None, errors=None, bug=bug or ""
+    )
     prover = Prover(options, timeout_s)
     for claim in claims:
         if claim not in prover.claims():
@@ -73,13 +75,13 @@ def _prove(claims: tuple[str, ...], policy: str, bug: str, timeout_s: float, as_
         keys = ("name", "status", "action", "seconds")
         print(json.dumps([{key: getattr(v, key) for key in keys} for v in verdicts], indent=1))
     else:
-        _print_proof(verdicts, empty, policy, bug)
+        _print_proof(verdicts, empty, policy, bug or "")
     statuses = {verdict.status for verdict in verdicts}
     return 1 if "refuted" in statuses or empty else 3 if "unknown" in statuses else 0
 
 
 def _print_proof(verdicts: list[Verdict], empty: list[str], policy: str, bug: str) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("claim", "kind", "verdict", "seconds"):
         table.add_column(column, justify="right" if column == "seconds" else "left")
@@ -116,7 +118,7 @@ def _print_proof(verdicts: list[Verdict], empty: list[str], policy: str, bug: st
               help="I/O errors of each drive.")  # fmt: skip
 @click.option("--policy", type=click.Choice(POLICIES), default="report", show_default=True)
 @click.option("--control/--no-control", default=True, help="The client pauses, resumes, cancels.")
-@click.option("--bug", type=click.Choice(list(BUGS)), default="", help="Build a bug in first.")
+@click.option("--bug", type=click.Choice(list(BUGS)), help="Build a bug in first.")
 @click.option("--bugs", "list_bugs", is_flag=True, help="List the bugs.")
 @click.option("--max-states", type=click.IntRange(1), default=5_000_000, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
@@ -128,7 +130,7 @@ def _explore(
     errors: int,
     policy: str,
     control: bool,
-    bug: str,
+    bug: str | None,
     list_bugs: bool,
     max_states: int,
     as_json: bool,
@@ -139,7 +141,7 @@ def _explore(
             print(f"{known.name:<16} {known.what}")
         return 0
     errnos = ("EIO", "ENOSPC") if policy == "enospc" else ("EIO",)
-    options = Options(drives, clusters, values, writes, errors, policy, errnos, control, bug)
+    options = Options(drives, clusters, values, writes, errors, policy, errnos, control, bug or "")
     with _progress() as progress:
         task = progress.add_task("compiling the model", total=None)
         model = compile_model(options)
