@@ -38,10 +38,10 @@ class Baseline:
         """Turn a failure that is listed into a known one."""
         if result.verdict is not Verdict.FAIL:
             return
-        first = result.findings[0].clause
-        for entry in self.entries:
-            if (entry.case, entry.clause) == (result.case.id, first):
-                result.verdict, result.reason = Verdict.KNOWN, entry.reason
+        known = {e.clause: e.reason for e in self.entries if e.case == result.case.id}
+        broken = [finding.clause for finding in result.findings]
+        if known.keys() >= set(broken):
+            result.verdict, result.reason = Verdict.KNOWN, known[broken[0]]
 
     def outlived(self, results: list[Result]) -> list[Known]:
         """The entries whose case ran and did not break the clause."""

@@ -1,11 +1,10 @@
 """`cleancut conform`: run the suite against a target."""
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,9 +21,10 @@ from cleancut_conformance.baseline import (
 from cleancut_conformance.case import Case, CaseError, load_file, load_suite, select
 from cleancut_conformance.commands.shell import call
 from cleancut_conformance.report import junit
-from cleancut_conformance.report.text import line, print_report, summary
+from cleancut_conformance.report.text import chapter_line, line, print_report, summary
 from cleancut_conformance.runner import run
 from cleancut_conformance.targets import Target, TargetError, choose
+from cleancut_conformance.targets.base import close_all
 from cleancut_conformance.verdict import Result, Verdict
 
 EXAMPLES: Final = """
@@ -54,6 +54,7 @@ class Plan:
     timeout_s: float
     jobs: int
     fail_fast: bool
+    baseline: Baseline | None  # None: the one shipped for whatever greets us
 
 
 class _Stop(Exception):
@@ -68,7 +69,7 @@ class _Stop(Exception):
 @click.option("--skip", "skip_globs", multiple=True, metavar="GLOB", help="Leave these cases out.")
 @click.option("--list", "only_list", is_flag=True, help="Show the cases, run nothing.")
 @click.option("--baseline", "baseline_text", metavar="FILE|none",
-              help="Known deviations; by default those shipped for the target's version.")  # fmt: skip
+              help="Known deviations.  [default: those of the target's version]")  # fmt: skip
 @click.option("--traces", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Where each run's trace goes.  [default: cleancut-traces/TARGET]")  # fmt: skip
 @click.option("--junit", "junit_path", type=click.Path(path_type=Path, dir_okay=False),
@@ -77,7 +78,7 @@ class _Stop(Exception):
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True,
               help="Cases run at once.")  # fmt: skip
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 600), default=10.0,
-              show_default=True, metavar="S", help="How long to wait for what must come.")  # fmt: skip
+              show_default=True, metavar="S", help="Wait so long for what must come.")  # fmt: skip
 @click.option("--fail-fast", is_flag=True, help="Start no more cases after a deviation.")
 def _conform(
     globs: tuple[str, ...],
@@ -94,7 +95,7 @@ def _conform(
     fail_fast: bool,
 ) -> int:
     """Run the conformance suite against a QMP server and judge every message of it."""
-    console = Console(stderr=as_json, highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = _console(as_json)
     try:
         cases = _select(globs, clause_ids, skip_globs)
         if only_list:
@@ -102,19 +103,14 @@ def _conform(
         baseline = _own_baseline(baseline_text, cases)
         target = choose(target_text)
         folder = traces or Path("cleancut-traces") / _folder_name(target.name)
-        plan = Plan(cases, target, folder, timeout_s, jobs, fail_fast)
+        plan = Plan(cases, target, folder, timeout_s, jobs, fail_fast, baseline)
         started = time.monotonic()
-        results = _run_all(plan, console)
+        results, baseline = _run_all(plan, console)
     except (CaseError, BaselineError, TargetError) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         raise click.ClickException(f"cannot write{where}: {error.strerror}") from None
-    if baseline is None:
-        records = next((result.records for result in results if result.records), [])
-        baseline = shipped_baseline(records, load_suite())
-    for result in results:
-        baseline.apply(result)
     outlived = baseline.outlived(results)
     print_report(console, results, outlived, _again(target_text, baseline_text))
     console.print(summary(results, outlived, time.monotonic() - started, target.name))
@@ -155,8 +151,9 @@ def _folder_name(target: str) -> str:
     return f"{kind}-{Path(rest).name}" if rest else kind
 
 
-def _run_all(plan: Plan, console: Console) -> list[Result]:
+def _run_all(plan: Plan, console: Console) -> tuple[list[Result], Baseline]:
     """Run the cases, several at once; the results come in the order of the suite."""
+    baseline = plan.baseline
     stop = threading.Event()
 
     def one(case: Case) -> Result:
@@ -166,7 +163,7 @@ def _run_all(plan: Plan, console: Console) -> list[Result]:
 
     results: list[Result] = []
     pool = ThreadPoolExecutor(plan.jobs)
-    futures: list[Future[Result]] = [pool.submit(one, case) for case in plan.cases]
+    futures = [pool.submit(one, case) for case in plan.cases]
     try:
         for future in futures:
             try:
@@ -174,13 +171,33 @@ def _run_all(plan: Plan, console: Console) -> list[Result]:
             except _Stop:
                 continue
             results.append(result)
-            console.print(line(result))
+            if baseline is None and result.records:
+                baseline = shipped_baseline(result.records, load_suite())
+            if baseline is not None:
+                baseline.apply(result)
+            _tell(console, results, plan.cases)
             if plan.fail_fast and result.verdict is Verdict.FAIL:
                 stop.set()
-    finally:
+    finally:  # whatever ends the run leaves no target running
         stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-    return results
+        pool.shutdown(wait=False, cancel_futures=True)
+        while any(future.running() for future in futures):
+            close_all()
+            time.sleep(0.02)
+    return results, baseline or Baseline("none")
+
+
+def _tell(console: Console, results: list[Result], cases: tuple[Case, ...]) -> None:
+    """A line for each case that did not pass, and one for each chapter that is through."""
+    newest = results[-1]
+    if newest.verdict is not Verdict.PASS:
+        console.print(line(newest))
+    done = len(results)
+    if done == len(cases) or cases[done].chapter != newest.case.chapter:
+        chapter = newest.case.chapter
+        console.print(chapter_line([r for r in results if r.case.chapter == chapter]))
+    elif console.is_terminal:
+        console.print(f"{done} of {len(cases)} cases", end="\r")
 
 
 def exit_code(results: list[Result], outlived: bool) -> int:
@@ -191,6 +208,14 @@ def exit_code(results: list[Result], outlived: bool) -> int:
     if Verdict.UNKNOWN in verdicts:
         return 3
     return 0 if verdicts & {Verdict.PASS, Verdict.KNOWN} else 4
+
+
+def _console(as_json: bool) -> Console:
+    """Where the report goes: beside JSON, not into it; as wide as it likes if nobody watches."""
+    console = Console(stderr=as_json, highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    return console
 
 
 def _again(target_text: str, baseline_text: str | None) -> list[str]:

@@ -41,7 +41,10 @@ def _judge(files: tuple[Path, ...], profile: str | None, as_json: bool) -> int:
     worst = 0
     for path in files:
         records = _load(path)
-        findings, complete = judge_records(records, profile)
+        try:
+            findings, complete = judge_records(records, profile)
+        except TraceError as error:
+            raise click.ClickException(f"{path}: {error}") from None
         found += [_to_json(path, finding) for finding in findings]
         if findings:
             worst = 1

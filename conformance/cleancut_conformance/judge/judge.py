@@ -13,7 +13,7 @@ from cleancut_conformance.judge.jobs import FINAL, Fault, Job, Jobs
 from cleancut_conformance.judge.profiles import PROFILES, profile_for
 from cleancut_conformance.judge.shapes import event_fault
 from cleancut_spec.jobs import Status
-from cleancut_spec.trace import Record
+from cleancut_spec.trace import Record, TraceError
 
 #: Exit statuses of a process that a fault of its own has ended.
 CRASHES: Final = tuple(
@@ -51,12 +51,17 @@ class Judge:
         return self._footer
 
     def feed(self, record: Record) -> list[Finding]:
-        """The deviations that this record shows."""
+        """The deviations that this record shows; raises TraceError for one that is ill-formed.
+
+        Only what the server has sent can break a clause by its form; all else was written by us.
+        """
         self._index += 1
         try:
             return [Finding(self._index, *fault) for fault in self._record(record)]
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-            return [Finding(self._index, "QMP-BAD-1", "a message whose shape cannot be read")]
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            if record.dir == "recv":
+                return [Finding(self._index, "QMP-BAD-1", "a message whose shape cannot be read")]
+            raise TraceError(f"record {self._index}: {type(error).__name__}: {error}") from error
 
     def close(self) -> list[Finding]:
         """The deviations that the end of the trace shows."""
@@ -85,7 +90,7 @@ class Judge:
         if self._index == 0:
             self._data.header(note)
             self._drives = set(note.get("drives", {}))
-            self._daemon = "storage-daemon" in str(note.get("cmdline", [""])[0])
+            self._daemon = "storage-daemon" in str(note.get("cmdline", [])[:1])
             for word in note.get("cmdline", []):
                 self._drives |= {p[3:] for p in str(word).split(",") if p.startswith("id=")}
             return

@@ -30,14 +30,21 @@ def line(result: Result) -> str:
     """One line for a case that has just ended."""
     colour = COLOUR[result.verdict]
     tail = "" if result.verdict is Verdict.PASS else f"  {escape(result.reason[:110])}"
-    return f"[{colour}]{result.verdict:<8}[/]{result.case.id}{tail}"
+    return f"   [{colour}]{result.verdict:<8}[/]{result.case.id}{tail}"
+
+
+def chapter_line(results: list[Result]) -> str:
+    """One line for a chapter that is through."""
+    counts = Counter(result.verdict for result in results)
+    parts = ", ".join(f"[{COLOUR[v]}]{counts[v]} {v}[/]" for v in Verdict if counts[v])
+    return f"{results[0].case.chapter:<16}{parts}"
 
 
 def clause_table(results: list[Result]) -> Table:
     """How many cases of each clause came out how."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("clause", "level", "cases", "verdict", "what it promises"):
-        table.add_column(name, no_wrap=name != "what it promises", overflow="ellipsis")
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
     for clause_id, counts in by_clause(results).items():
         known = clause(clause_id)
         total = sum(counts.values())

@@ -92,6 +92,16 @@ class Target(Protocol):
         """How a backup command names the image that a case calls by this name."""
 
 
+#: The sessions that are open, so that whoever ends the program can end them.
+_open_sessions: "set[Session]" = set()
+
+
+def close_all() -> None:
+    """End the targets of all sessions, in whatever thread they run."""
+    for session in list(_open_sessions):
+        session.close()
+
+
 class Session:
     """One run of a target: its process, its connection and what it prints."""
 
@@ -101,8 +111,11 @@ class Session:
         self.console: queue.Queue[str] = queue.Queue()
         self.command = target.command(setup)
         self._errors = setup.folder / "stderr"
-        self._process = self._start() if self.command else None
+        _open_sessions.add(self)
+        self._process: subprocess.Popen[bytes] | None = None
         try:
+            if self.command:
+                self._process = self._start()
             self.connection = self._connect(timeout_s)
         except BaseException:
             self.close()
@@ -176,6 +189,7 @@ class Session:
 
     def close(self) -> None:
         """End the process, whatever it does."""
+        _open_sessions.discard(self)
         if hasattr(self, "connection"):
             self.connection.close()
         if self._process is not None and self._process.poll() is None:

@@ -63,14 +63,17 @@ def _rule(fault: Fault) -> dict[str, Any]:
     }
 
 
+# Without auto-read-only=off QEMU opens a drive's file anew, for writing, whenever the monitor's
+# qemu-io writes, and closes the old descriptor; a job that is reading through it then fails with
+# EBADF now and then (seen on 7.2 with both processors busy).
 def _drive(name: str, drive: DriveFile, faults: list[Fault]) -> str:
     if drive.path is None:
         return f"if=none,id={name},media=cdrom"
     path = str(drive.path).replace(",", ",,")
     if not faults:
-        return f"if=none,id={name},file={path},format=raw"
+        return f"if=none,id={name},file={path},format=raw,auto-read-only=off"
     words = [f"if=none,id={name},driver=raw,file.driver=blkdebug"]
-    words += ["file.image.driver=file", f"file.image.filename={path}"]
+    words += ["file.image.driver=file", f"file.image.filename={path}", "auto-read-only=off"]
     for index, fault in enumerate(faults):
         for key, value in _rule(fault).items():
             text = {True: "on", False: "off"}.get(value, value) if key == "once" else value
