@@ -16,8 +16,9 @@ from cleancut_model.compiled import compile_model
 from cleancut_model.explore import Exploration
 from cleancut_model.explore import explore as search
 from cleancut_model.properties import STATES, STEPS, WITNESSES
-from cleancut_model.prove import Prover, Verdict
+from cleancut_model.prove import FiniteProver, Prover, Verdict
 
+ANY_SIZE: Final = "any number of drives, clusters and values"
 POLICIES: Final = ("report", "ignore", "stop", "enospc")
 
 PROVE_EXAMPLES = """
@@ -27,6 +28,7 @@ Examples:
   cleancut prove --policy stop
   cleancut prove completed_backups_share_the_cut
   cleancut prove --bug no-drain                      the proof must reject a wrong protocol
+  cleancut prove --finite                            two drives, clusters and values only
 
 \b
 Exit codes: 0 proved, 1 not proved (refuted by a step), 2 wrong use, 3 z3 does not know.
@@ -52,13 +54,26 @@ Exit codes: 0 every claim holds in every state, 1 a claim breaks, 2 wrong use,
 @click.option("--bug", type=click.Choice(list(BUGS)), help="Build a bug in first.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0.1), default=20.0,
               show_default=True, help="Seconds for one question to z3.")  # fmt: skip
+@click.option("--finite", is_flag=True, help="Only two drives, clusters and values.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
-def _prove(claims: tuple[str, ...], policy: str, bug: str, timeout_s: float, as_json: bool) -> int:
+def _prove(
+    claims: tuple[str, ...],
+    policy: str,
+    bug: str | None,
+    timeout_s: float,
+    finite: bool,
+    as_json: bool,
+) -> int:
     """Prove the claims of the model for any number of drives, clusters, values and requests."""
-    options = Options(
-        policy=policy, errnos=("EIO", "ENOSPC"), writes=None, errors=None, bug=bug or ""
-    )
-    prover = Prover(options, timeout_s)
+    errnos = ("EIO", "ENOSPC")
+    prover: Prover | FiniteProver
+    if finite:
+        prover = FiniteProver(
+            Options(policy=policy, errnos=errnos, errors=1, bug=bug or ""), timeout_s
+        )
+    else:
+        options = Options(policy=policy, errnos=errnos, writes=None, errors=None, bug=bug or "")
+        prover = Prover(options, timeout_s)
     for claim in claims:
         if claim not in prover.claims():
             raise click.UsageError(f"no claim {claim!r}; there are {', '.join(prover.claims())}")
@@ -75,12 +90,14 @@ def _prove(claims: tuple[str, ...], policy: str, bug: str, timeout_s: float, as_
         keys = ("name", "status", "action", "seconds")
         print(json.dumps([{key: getattr(v, key) for key in keys} for v in verdicts], indent=1))
     else:
-        _print_proof(verdicts, empty, policy, bug or "")
+        wrong = f", bug {bug}" if bug else ""
+        size = "two drives, clusters and values" if finite else ANY_SIZE
+        _print_proof(verdicts, empty, f"policy {policy}{wrong}", size)
     statuses = {verdict.status for verdict in verdicts}
     return 1 if "refuted" in statuses or empty else 3 if "unknown" in statuses else 0
 
 
-def _print_proof(verdicts: list[Verdict], empty: list[str], policy: str, bug: str) -> None:
+def _print_proof(verdicts: list[Verdict], empty: list[str], what: str, size: str) -> None:
     console = Console(highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("claim", "kind", "verdict", "seconds"):
@@ -101,11 +118,7 @@ def _print_proof(verdicts: list[Verdict], empty: list[str], policy: str, bug: st
         console.print(f"[bold red]no state allows {name}[/]: what is proved of it is empty")
     proved = sum(verdict.status == "proved" for verdict in verdicts)
     seconds = sum(verdict.seconds for verdict in verdicts)
-    wrong = f", bug {bug}" if bug else ""
-    console.print(
-        f"\npolicy {policy}{wrong}: {proved} of {len(verdicts)} proved "
-        f"for any number of drives, clusters and values in {seconds:.1f} s"
-    )
+    console.print(f"\n{what}: {proved} of {len(verdicts)} proved for {size} in {seconds:.1f} s")
 
 
 @click.command(epilog=EXPLORE_EXAMPLES)

@@ -1,7 +1,7 @@
 """The clauses: numbered sentences that say what is promised, and who cites them.
 
-The text lives in `text/NN-*.md`; this module reads it. Code cites a clause with `@cites("TX-ATOMIC-1")`;
-an unknown id fails at import, so that no citation can point nowhere.
+The text lives in `text/NN-*.md`; this module reads it. Code cites a clause with
+`@cites("TX-ATOMIC-1")`; an unknown id fails at import, so that no citation can point nowhere.
 """
 
 import re
@@ -45,7 +45,7 @@ _META = re.compile(
 
 
 def parse(text: str, chapter: str) -> list[Clause]:
-    """The clauses in one chapter's Markdown; raises ClauseError naming the clause that is malformed."""
+    """The clauses in one chapter's Markdown; raises ClauseError naming the malformed one."""
     blocks = re.split(r"(?m)^(?=### )", text)[1:]
     return [_parse_one(block, chapter) for block in blocks]
 
