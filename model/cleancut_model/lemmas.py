@@ -57,16 +57,6 @@ def a_drained_job_is_quiet(p: Backup, s: State) -> Term:
 
 
 @lemma
-def drained_while_any_is_created(p: Backup, s: State) -> Term:
-    """While a job waits for its commit, every drive is still drained."""
-    return p.m.all(
-        p.drive,
-        p.drive,
-        lambda d, x: Implies(And(s.tx == p.tx.COMMIT, s.js[d] == p.job.CREATED), s.drained[x]),
-    )
-
-
-@lemma
 def copied_fits_the_job(p: Backup, s: State) -> Term:
     """Nothing is copied before a start nor after an end; all is when a job is pending."""
     return p.m.all(

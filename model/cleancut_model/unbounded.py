@@ -18,7 +18,9 @@ def _enum_sort(name: str, names: list[str]) -> tuple[Any, list[Term]]:
     """z3 knows an enumeration for the life of the process, so each is made once."""
     key = (name, *names)
     if key not in _ENUMS:
-        sort, values = z3.EnumSort(name, [f"{name}.{n}" for n in names])
+        again = any(known[0] == name for known in _ENUMS)
+        unique = f"{name}{len(_ENUMS)}" if again else name  # z3 knows a sort by its name alone
+        sort, values = z3.EnumSort(unique, [f"{unique}.{n}" for n in names])
         _ENUMS[key] = sort, list(values)
     return _ENUMS[key]
 

@@ -1,0 +1,161 @@
+"""The model: golden counts, proofs for any size, and bugs that must be found."""
+
+from functools import cache
+
+import pytest
+
+from cleancut_model.backup import Options
+from cleancut_model.bugs import BUGS
+from cleancut_model.commands import explore as explore_command
+from cleancut_model.commands import prove as prove_command
+from cleancut_model.compiled import compile_model
+from cleancut_model.explore import Exploration, explore
+from cleancut_model.lemmas import LEMMAS
+from cleancut_model.properties import STATES, STATUS, STEPS, WITNESSES, follows
+from cleancut_model.prove import FiniteProver, Prover
+from cleancut_spec.schedule import STEPS as LABELS
+from cleancut_spec.schedule import Label, LabelError, parse_label, parse_schedule
+from tests.handwritten_model import count
+
+POLICIES = ("report", "ignore", "stop", "enospc")
+
+#: drives, clusters, values, writes, errors, policy -> states, transitions
+GOLDEN = {
+    (1, 2, 2, 1, 1, "report"): (1019, 3232),
+    (2, 1, 2, 1, 1, "report"): (6594, 29649),
+    (2, 1, 2, 1, 1, "stop"): (11923, 62048),
+    (2, 1, 2, 2, 1, "ignore"): (64888, 356980),
+    (2, 2, 2, 1, 0, "report"): (41140, 225054),
+}
+
+
+@cache
+def found(instance: tuple[int, int, int, int, int, str], bug: str = "") -> Exploration:
+    drives, clusters, values, writes, errors, policy = instance
+    options = Options(drives, clusters, values, writes, errors, policy, bug=bug)
+    return explore(compile_model(options))
+
+
+@pytest.mark.parametrize("instance", GOLDEN, ids=str)
+def test_golden_counts(instance: tuple[int, int, int, int, int, str]) -> None:
+    result = found(instance)
+    assert (result.broken, result.complete) == ("", True)
+    assert (result.states, result.transitions) == GOLDEN[instance]
+
+
+@pytest.mark.parametrize("instance", GOLDEN, ids=str)
+def test_the_model_written_by_hand_counts_the_same(
+    instance: tuple[int, int, int, int, int, str],
+) -> None:
+    assert count(*instance) == GOLDEN[instance]
+
+
+def test_every_action_is_taken_and_every_interesting_state_seen() -> None:
+    result = found((2, 1, 2, 1, 1, "report"))
+    assert result.taken == set(LABELS)
+    assert result.witnesses.keys() == WITNESSES.keys()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_claim_is_proved_for_any_size(policy: str) -> None:
+    options = Options(policy=policy, errnos=("EIO", "ENOSPC"), writes=None, errors=None)
+    prover = Prover(options, timeout_s=60)
+    verdicts = {name: prover.prove(name).status for name in prover.claims()}
+    assert set(verdicts.values()) == {"proved"}, verdicts
+    assert len(verdicts) == len(STATES) + len(STEPS) + len(LEMMAS)
+    assert prover.unreachable() == []
+
+
+@pytest.mark.parametrize("lemma", LEMMAS)
+def test_every_lemma_is_needed(lemma: str) -> None:
+    prover = Prover(Options(writes=None, errors=None), timeout_s=20, without=(lemma,))
+    assert any(prover.prove(name).status != "proved" for name in prover.claims())
+
+
+@pytest.mark.slow
+def test_the_finite_proof_agrees() -> None:
+    prover = FiniteProver(Options(drives=2, clusters=1, errors=1), timeout_s=60)
+    assert {prover.prove(name).status for name in prover.claims()} == {"proved"}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_exploration_finds_every_bug(bug: str) -> None:
+    result = found((2, 1, 2, 1, 1, "report"), bug)
+    assert result.broken in BUGS[bug].breaks
+    assert result.schedule
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_the_proof_rejects_every_bug(bug: str) -> None:
+    options = Options(policy="report", errnos=("EIO",), writes=None, errors=None, bug=bug)
+    prover = Prover(options, timeout_s=20)
+    assert any(prover.prove(name).status == "refuted" for name in prover.claims())
+
+
+def test_the_claims_name_their_bugs_claims() -> None:
+    assert {claim for bug in BUGS.values() for claim in bug.breaks} <= STATES.keys() | STEPS.keys()
+
+
+def test_the_status_table_allows_what_a_job_does_and_no_more() -> None:
+    assert follows("RUNNING", "PENDING") and follows("CREATED", "NONE")
+    assert follows("PENDING", "GONE") and follows("ABORTING", "GONE")
+    for before, after in (("GONE", "RUNNING"), ("PENDING", "RUNNING"), ("ABORTING", "RUNNING"),
+                          ("NONE", "RUNNING"), ("RUNNING", "CREATED")):  # fmt: skip
+        assert not follows(before, after), (before, after)
+    assert STATUS.keys() == set(compile_model(Options()).protocol.job.names)
+
+
+def test_a_limit_ends_the_search_and_says_so() -> None:
+    result = explore(compile_model(Options(2, 2, 2, 1, 0)), max_states=1000)
+    assert not result.complete and 1000 < result.states < 1100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--drives", "1"], 0, "every claim holds"),
+        (["--bug", "undrain-early", "--clusters", "1"], 1, "undrain d0"),
+        (["--max-states", "100"], 3, "no claim breaks so far (limit)"),
+        (["--drives", "9"], 2, "9 is not in the range"),
+        (["--bug", "nope"], 2, "'nope' is not one of"),
+        (["--bugs"], 0, "no-drain"),
+    ],
+)
+def test_the_explore_command(
+    arguments: list[str], code: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explore_command(arguments) == code
+    captured = capsys.readouterr()
+    assert text in captured.out + captured.err
+
+
+def test_the_prove_command(capsys: pytest.CaptureFixture[str]) -> None:
+    claim = "completed_backups_share_the_cut"
+    assert prove_command([claim]) == 0
+    assert "1 of 1 proved for any number of drives" in capsys.readouterr().out
+    assert prove_command(["--bug", "no-drain", "a_drained_job_is_quiet"]) == 1
+    assert "From this state prepare breaks" in capsys.readouterr().out
+    assert prove_command(["nope"]) == 2
+    assert "no claim 'nope'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("jump d0", "no step is called 'jump'"),
+        ("prepare", "prepare names a drive, as d0"),
+        ("prepare 0", "prepare names a drive, as d0"),
+        ("copy_read d0", "copy_read names a cluster, as c0"),
+        ("fail_copy_read d0 c0", "fail_copy_read names an errno"),
+        ("reply d0", "reply takes no 'd0'"),
+    ],
+)
+def test_a_bad_label_is_named(text: str, error: str) -> None:
+    with pytest.raises(LabelError, match=error):
+        parse_label(text)
+
+
+def test_a_schedule_is_read_back() -> None:
+    labels = found((2, 1, 2, 1, 1, "report"), "undrain-early").schedule
+    assert parse_schedule(["# a comment", "", *map(str, labels)]) == labels
+    assert str(Label("fail_copy_write", 1, 0, "ENOSPC")) == "fail_copy_write d1 c0 ENOSPC"
