@@ -72,7 +72,6 @@ def test_every_lemma_is_needed(lemma: str) -> None:
     assert any(prover.prove(name).status != "proved" for name in prover.claims())
 
 
-@pytest.mark.slow
 def test_the_finite_proof_agrees() -> None:
     prover = FiniteProver(Options(drives=2, clusters=1, errors=1), timeout_s=60)
     assert {prover.prove(name).status for name in prover.claims()} == {"proved"}

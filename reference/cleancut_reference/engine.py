@@ -112,8 +112,9 @@ class Engine:
         check_arguments(name, arguments)
         return COMMANDS[name](self.state, arguments)
 
+    @cites("QMP-ALIVE-1")
     def _settle(self) -> None:
-        """Answer the current command if it is done."""
+        """Answer the current command if it is done; only `quit` ends the engine with it."""
         if self.current is not None and (result := self.current.result()) is not None:
             self.current = None
             self._reply(result)

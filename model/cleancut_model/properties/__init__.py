@@ -1,0 +1,17 @@
+"""What the protocol promises, each claim with the clauses that it is the model's reading of."""
+
+from cleancut_model.properties import point_in_time, transaction  # they register their claims
+from cleancut_model.properties.jobs import STATUS, follows
+from cleancut_model.properties.registry import STATES, STEPS, WITNESSES
+from cleancut_model.properties.witnesses import ended
+
+__all__ = [
+    "STATES",
+    "STATUS",
+    "STEPS",
+    "WITNESSES",
+    "ended",
+    "follows",
+    "point_in_time",
+    "transaction",
+]

@@ -1,0 +1,91 @@
+"""All or nothing."""
+
+from z3 import And, Implies, Not, Or
+
+from cleancut_model.backup import Backup
+from cleancut_model.language import State, Term
+from cleancut_model.properties.registry import (
+    always,
+    clusters,
+    each_step,
+    tx_is,
+)
+from cleancut_spec import cites
+
+
+@always
+@cites("TX-ATOMIC-1")
+def all_or_nothing(p: Backup, s: State) -> Term:
+    """After success every job has started; after failure there is none, and never was an event."""
+    return p.every(
+        lambda d: And(
+            Implies(tx_is(p, s, "DONE"), Not(p.job_is(s, d, "NONE CREATED"))),
+            Implies(
+                tx_is(p, s, "FAILED"),
+                And(s.js[d] == p.job.NONE, s.final[d] == p.event.NO_EVENT),
+            ),
+        )
+    )
+
+
+@always
+@cites("TX-ATOMIC-2")
+def none_runs_before_all_are_prepared(p: Backup, s: State) -> Term:
+    """If any job has started, every action has been prepared."""
+    return p.m.all(
+        p.drive,
+        p.drive,
+        lambda d, x: Implies(p.started(s, d), s.js[x] != p.job.NONE),
+    )
+
+
+@always
+@cites("TX-ORDER-1")
+def prepared_in_order(p: Backup, s: State) -> Term:
+    """While actions are prepared, those before a prepared one are prepared, too."""
+    return p.m.all(
+        p.drive,
+        p.drive,
+        lambda d, x: Implies(
+            And(tx_is(p, s, "PREPARE ROLLBACK"), s.js[d] == p.job.CREATED, p.m.less(x, d)),
+            s.js[x] == p.job.CREATED,
+        ),
+    )
+
+
+@each_step()
+@cites("TX-ABORT-1")
+def a_failed_action_fails_the_transaction(p: Backup, s: State, t: State) -> Term:
+    """From rollback there is no way but to failure."""
+    return And(
+        Implies(tx_is(p, s, "ROLLBACK"), tx_is(p, t, "ROLLBACK FAILED")),
+        Implies(tx_is(p, s, "FAILED"), tx_is(p, t, "FAILED")),
+    )
+
+
+@always
+@cites("TX-FAIL-1", "TX-KEEP-1", "TX-DETACH-1")
+def failure_keeps_targets(p: Backup, s: State) -> Term:
+    """Until the first commit, and for ever after a failure, every target is as it was."""
+    return clusters(
+        p,
+        lambda d, c: Implies(
+            tx_is(p, s, "IDLE PREPARE ROLLBACK FAILED"), s.tgt[d, c] == s.old[d, c]
+        ),
+    )
+
+
+@always
+@cites("TX-FAIL-2", "TX-FAIL-4", "TX-RELEASE-1")
+def failure_leaves_nothing(p: Backup, s: State) -> Term:
+    """After a failure no drive has a job, and none is drained."""
+    return p.every(
+        lambda d: Implies(tx_is(p, s, "FAILED"), And(s.js[d] == p.job.NONE, Not(s.drained[d])))
+    )
+
+
+@always
+@cites("TX-FAIL-3")
+def no_event_without_start(p: Backup, s: State) -> Term:
+    """A job has a final event only in a transaction that was committed."""
+    return p.every(lambda d: Implies(s.final[d] != p.event.NO_EVENT, tx_is(p, s, "COMMIT DONE")))
