@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cleancut_conformance.case import load_suite
-
 import cleancut_model
 import cleancut_reference
+from cleancut_conformance.case import load_suite
 from cleancut_spec import Clause, citations, clauses
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "traceability.md"

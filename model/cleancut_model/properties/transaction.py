@@ -1,6 +1,6 @@
 """All or nothing."""
 
-from z3 import And, Implies, Not, Or
+from z3 import And, Implies, Not
 
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
