@@ -231,7 +231,6 @@ class Agreement(RuleBasedStateMachine):
 Agreement.TestCase.settings = settings(
     max_examples=200,
     stateful_step_count=50,
-    deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
 TestAgreement = Agreement.TestCase

@@ -2,8 +2,10 @@
 
 import pytest
 
+from cleancut_conformance.judge.shapes import return_fault
 from cleancut_reference.block.faults import Fault, FaultError, Faults
 from cleancut_reference.block.request import DiskRequest, Op
+from cleancut_reference.commands import COMMANDS
 from cleancut_reference.qemu_io import IoError, parse, report, split_monitor_line
 from cleancut_reference.sizes import SizeError, parse_size
 from cleancut_reference.state import Options
@@ -179,3 +181,15 @@ def test_sizes() -> None:
     for text in ("", "k", "-1", "1x", "1e3", "9E9E", "8E", "9" * 60):
         with pytest.raises(SizeError):
             parse_size(text)
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name.startswith("query-")])
+def test_queries_answer_in_the_shape_of_the_schema(name: str) -> None:
+    """Looked at while a job runs, by the judge's own reading of the schema."""
+    harness = Harness([8, 8], SMALL)
+    harness.execute("transaction", actions=[backup_action("d0")])
+    while not harness.replies():
+        harness.take(harness.steps()[0])
+    harness.execute(name)
+    harness.take(harness.steps()[0])
+    assert return_fault(name, harness.replies()[-1]["return"]) == ""

@@ -43,7 +43,7 @@ NAMES = st.sampled_from([name for name in COMMANDS if name != "quit"])
 REQUEST = st.fixed_dictionaries({"execute": NAMES}, optional={"arguments": ARGUMENTS, "id": VALUES})
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(REQUEST | VALUES, max_size=12), st.integers(0, 3))
 def test_every_request_is_answered_once(requests: list[Any], steps: int) -> None:
     harness = Harness([8, 13], Options(cluster_bytes=4, max_chunk_bytes=4))

@@ -179,7 +179,6 @@ class Images(RuleBasedStateMachine):
 Images.TestCase.settings = settings(
     max_examples=150,
     stateful_step_count=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
 TestImages = Images.TestCase

@@ -22,6 +22,10 @@ class CaseError(ValueError):
     """A case file that cannot be used; the message names the file, the place and what is wrong."""
 
 
+class NothingSelected(CaseError):
+    """No case is called so; the message says by what name, and how to find the right one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """An I/O error of a drive or of a backup's target, where a request touches an offset."""
@@ -151,15 +155,19 @@ def load_suite() -> tuple[Case, ...]:
 def select(cases: tuple[Case, ...], globs: tuple[str, ...]) -> list[Case]:
     """The cases whose id one of the globs matches; a chapter's name stands for all of its cases.
 
-    `*` does not cross a slash, `**` does. Raises CaseError for a glob that matches nothing.
+    `*` does not cross a slash, `**` does. Raises CaseError for a glob that matches nothing,
+    NothingSelected if none of them matches anything.
     """
-    chosen = set()
+    chosen: set[str] = set()
+    lost = []
     for glob in globs:
         pattern = re.compile(_regex(glob))
         found = {c.id for c in cases if pattern.fullmatch(c.id) or c.chapter == glob}
-        if not found:
-            raise CaseError(f"no case is called {glob!r}; `cleancut conform --list` shows them")
         chosen |= found
+        lost += [] if found else [glob]
+    if lost:
+        words = f"no case is called {lost[0]!r}; `cleancut conform --list` shows them"
+        raise CaseError(words) if chosen else NothingSelected(words)
     return [case for case in cases if case.id in chosen or not globs]
 
 

@@ -18,7 +18,14 @@ from cleancut_conformance.baseline import (
     load_baseline,
     shipped_baseline,
 )
-from cleancut_conformance.case import Case, CaseError, load_file, load_suite, select
+from cleancut_conformance.case import (
+    Case,
+    CaseError,
+    NothingSelected,
+    load_file,
+    load_suite,
+    select,
+)
 from cleancut_conformance.commands.shell import call
 from cleancut_conformance.report import junit
 from cleancut_conformance.report.text import chapter_line, line, print_report, summary
@@ -106,6 +113,9 @@ def _conform(
         plan = Plan(cases, target, folder, timeout_s, jobs, fail_fast, baseline)
         started = time.monotonic()
         results, baseline = _run_all(plan, console)
+    except NothingSelected as error:
+        console.print(str(error), markup=False)
+        return 4
     except (CaseError, BaselineError, TargetError) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:

@@ -25,6 +25,14 @@ def event_fault(name: str, data: Any) -> str:
     return _fault(entity["arg-type"], data, name)
 
 
+def return_fault(command: str, value: Any) -> str:
+    """What is wrong with what a command returns; empty if nothing is, or if it is unknown."""
+    entity = _schema().get(command)
+    if entity is None or entity["meta-type"] != "command":
+        return ""
+    return _fault(entity["ret-type"], value, command)
+
+
 def _fault(type_name: str, value: Any, path: str) -> str:
     entity = _schema()[type_name]
     kind = entity["meta-type"]
@@ -34,7 +42,16 @@ def _fault(type_name: str, value: Any, path: str) -> str:
         return "" if value in entity["values"] else f"{path} is {value!r}"
     if kind == "object":
         return _object_fault(entity, value, path)
+    if kind == "array":
+        return _array_fault(entity, value, path)
     return ""
+
+
+def _array_fault(entity: dict[str, Any], value: Any, path: str) -> str:
+    if not isinstance(value, list):
+        return f"{path} is no array: {value!r}"
+    faults = (_fault(entity["element-type"], v, f"{path}[{i}]") for i, v in enumerate(value))
+    return next(filter(None, faults), "")
 
 
 def _builtin_fault(kind: str, value: Any, path: str) -> str:

@@ -1,0 +1,12 @@
+"""Settings for all tests: time is no property of the code, and CI draws the same cases."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+SLOW_MACHINE = [HealthCheck.too_slow]
+settings.register_profile("here", deadline=None, suppress_health_check=SLOW_MACHINE)
+settings.register_profile(
+    "ci", deadline=None, suppress_health_check=SLOW_MACHINE, derandomize=True, database=None
+)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
