@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleancut_conformance.commands.judge import main
+from cleancut_conformance.cli import main
 from cleancut_conformance.images import compress
 from cleancut_conformance.judge import Judge
 from cleancut_conformance.judge.oracle import expand, first_difference
@@ -356,14 +356,14 @@ def test_the_command_tells_ok_broken_cut_off_and_unreadable(
     cut_off.write_text("".join(lines[:-1]))
     broken.write_text("".join(line for line in lines if "BLOCK_JOB_COMPLETED" not in line))
     rubbish.write_text("no trace")
-    assert main([str(good)]) == 0
-    assert main([str(cut_off)]) == 3
-    assert main([str(cut_off), str(broken)]) == 1
+    assert main(["judge", str(good)]) == 0
+    assert main(["judge", str(cut_off)]) == 3
+    assert main(["judge", str(cut_off), str(broken)]) == 1
     capsys.readouterr()
-    assert main([str(rubbish)]) == 2
+    assert main(["judge", str(rubbish)]) == 2
     assert "rubbish: line 1: not JSON" in capsys.readouterr().err
-    assert main([str(tmp_path / "none")]) == 2
+    assert main(["judge", str(tmp_path / "none")]) == 2
     assert "No such file" in capsys.readouterr().err
-    assert main(["--json", str(broken)]) == 1
+    assert main(["judge", "--json", str(broken)]) == 1
     found = json.loads(capsys.readouterr().out)
     assert {finding["clause"] for finding in found} == {"EV-FINAL-1"}

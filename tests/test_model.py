@@ -4,10 +4,9 @@ from functools import cache
 
 import pytest
 
+from cleancut_conformance.cli import main
 from cleancut_model.backup import Options
 from cleancut_model.bugs import BUGS
-from cleancut_model.commands import explore as explore_command
-from cleancut_model.commands import prove as prove_command
 from cleancut_model.compiled import compile_model
 from cleancut_model.explore import Exploration, explore
 from cleancut_model.lemmas import LEMMAS
@@ -123,18 +122,18 @@ def test_a_limit_ends_the_search_and_says_so() -> None:
 def test_the_explore_command(
     arguments: list[str], code: int, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert explore_command(arguments) == code
+    assert main(["explore", *arguments]) == code
     captured = capsys.readouterr()
     assert text in captured.out + captured.err
 
 
 def test_the_prove_command(capsys: pytest.CaptureFixture[str]) -> None:
     claim = "completed_backups_share_the_cut"
-    assert prove_command([claim]) == 0
+    assert main(["prove", claim]) == 0
     assert "1 of 1 proved for any number of drives" in capsys.readouterr().out
-    assert prove_command(["--bug", "no-drain", "a_drained_job_is_quiet"]) == 1
+    assert main(["prove", "--bug", "no-drain", "a_drained_job_is_quiet"]) == 1
     assert "From this state prepare breaks" in capsys.readouterr().out
-    assert prove_command(["nope"]) == 2
+    assert main(["prove", "nope"]) == 2
     assert "no claim 'nope'" in capsys.readouterr().err
 
 

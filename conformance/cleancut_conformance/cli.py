@@ -1,10 +1,15 @@
-"""The one command line: `cleancut NAME …` runs the command NAME of whichever part has it."""
+"""The one command line: `cleancut NAME …` runs the command NAME of whichever part has it.
+
+A part offers a click command, or a function from arguments to an exit code, by entry point.
+"""
 
 import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
+
+import click
 
 GROUP: Final = "cleancut.commands"
 
@@ -30,14 +35,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"cleancut: no command {words[0]!r}; there are {', '.join(found)}", file=sys.stderr)
         return 2
     try:
-        code: int = found[words[0]].load()(words[1:])
-        sys.stdout.flush()
+        command = found[words[0]].load()
+        if isinstance(command, click.Command):
+            return _call(command, words)
+        code: int = command(words[1:])
         return code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _call(command: click.Command, words: list[str]) -> int:
+    """Run a click command; one clear line and 2 for wrong use, 130 for Ctrl-C."""
+    name = f"cleancut {words[0]}"
+    try:
+        code = command.main(args=words[1:], prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        print(f"{name}: {error.format_message()}", file=sys.stderr)
+        if isinstance(error, click.UsageError):
+            print(f"{name}: `{name} --help` shows how it is used", file=sys.stderr)
+        return 2
 
 
 def usage(found: dict[str, EntryPoint]) -> str:

@@ -1,8 +1,6 @@
 """`cleancut prove` and `cleancut explore`."""
 
 import json
-import sys
-from collections.abc import Sequence
 from typing import Final
 
 import click
@@ -48,7 +46,7 @@ Exit codes: 0 every claim holds in every state, 1 a claim breaks, 2 wrong use,
 """
 
 
-@click.command(epilog=PROVE_EXAMPLES)
+@click.command("prove", epilog=PROVE_EXAMPLES)
 @click.argument("claims", nargs=-1, metavar="[CLAIM]...")
 @click.option("--policy", type=click.Choice(POLICIES), default="report", show_default=True)
 @click.option("--bug", type=click.Choice(list(BUGS)), help="Build a bug in first.")
@@ -56,7 +54,7 @@ Exit codes: 0 every claim holds in every state, 1 a claim breaks, 2 wrong use,
               show_default=True, help="Seconds for one question to z3.")  # fmt: skip
 @click.option("--finite", is_flag=True, help="Only two drives, clusters and values.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
-def _prove(
+def prove(
     claims: tuple[str, ...],
     policy: str,
     bug: str | None,
@@ -121,7 +119,7 @@ def _print_proof(verdicts: list[Verdict], empty: list[str], what: str, size: str
     console.print(f"\n{what}: {proved} of {len(verdicts)} proved for {size} in {seconds:.1f} s")
 
 
-@click.command(epilog=EXPLORE_EXAMPLES)
+@click.command("explore", epilog=EXPLORE_EXAMPLES)
 @click.option("--drives", type=click.IntRange(1, 4), default=2, show_default=True)
 @click.option("--clusters", type=click.IntRange(1, 4), default=2, show_default=True)
 @click.option("--values", type=click.IntRange(2, 4), default=2, show_default=True)
@@ -135,7 +133,7 @@ def _print_proof(verdicts: list[Verdict], empty: list[str], what: str, size: str
 @click.option("--bugs", "list_bugs", is_flag=True, help="List the bugs.")
 @click.option("--max-states", type=click.IntRange(1), default=5_000_000, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-def _explore(
+def explore(
     drives: int,
     clusters: int,
     values: int,
@@ -215,24 +213,3 @@ def _progress() -> Progress:
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _call(command: click.Command, argv: Sequence[str] | None, name: str) -> int:
-    try:
-        code = command.main(args=argv, prog_name=name, standalone_mode=False)
-        return code if isinstance(code, int) else 0
-    except click.exceptions.Abort:
-        return 130
-    except click.ClickException as error:
-        print(f"{name}: {error.format_message()}", file=sys.stderr)
-        return 2
-
-
-def prove(argv: Sequence[str] | None = None) -> int:
-    """Run `cleancut prove`; returns the exit code."""
-    return _call(_prove, argv, "cleancut prove")
-
-
-def explore(argv: Sequence[str] | None = None) -> int:
-    """Run `cleancut explore`; returns the exit code."""
-    return _call(_explore, argv, "cleancut explore")

@@ -3,7 +3,6 @@
 import json
 import threading
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,6 @@ from cleancut_conformance.case import (
     load_suite,
     select,
 )
-from cleancut_conformance.commands.shell import call
 from cleancut_conformance.report import junit
 from cleancut_conformance.report.text import chapter_line, line, print_report, summary
 from cleancut_conformance.runner import run
@@ -68,7 +66,7 @@ class _Stop(Exception):
     """The run is over: nothing new is started."""
 
 
-@click.command(epilog=EXAMPLES)
+@click.command("conform", epilog=EXAMPLES)
 @click.argument("globs", nargs=-1, metavar="[GLOB|FILE.yaml]...")
 @click.option("--target", "target_text", default="reference", show_default=True, metavar="TARGET",
               help="reference, qemu:PATH or unix:SOCKET.")  # fmt: skip
@@ -87,7 +85,7 @@ class _Stop(Exception):
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 600), default=10.0,
               show_default=True, metavar="S", help="Wait so long for what must come.")  # fmt: skip
 @click.option("--fail-fast", is_flag=True, help="Start no more cases after a deviation.")
-def _conform(
+def conform(
     globs: tuple[str, ...],
     target_text: str,
     clause_ids: tuple[str, ...],
@@ -262,8 +260,3 @@ def _write_junit(path: Path, results: list[Result], target: str) -> None:
         junit.write(path, results, target)
     except OSError as error:
         raise click.ClickException(f"cannot write {path}: {error.strerror}") from None
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `cleancut conform`; returns the exit code."""
-    return call(_conform, argv, "cleancut conform")

@@ -3,12 +3,10 @@
 import dataclasses
 import json
 import textwrap
-from collections.abc import Sequence
 
 import click
 
 from cleancut_conformance.case import load_suite
-from cleancut_conformance.commands.shell import call
 from cleancut_spec import Clause, ClauseError, clause, clauses
 
 EXAMPLES = """
@@ -19,10 +17,10 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command("explain", epilog=EXAMPLES)
 @click.argument("clause_id", required=False, metavar="[CLAUSE]")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def _explain(clause_id: str | None, as_json: bool) -> int:
+def explain(clause_id: str | None, as_json: bool) -> int:
     """Show a clause: its sentence, why it is there, what QEMU does, the cases that cite it."""
     try:
         chosen = list(clauses().values()) if clause_id is None else [clause(clause_id.upper())]
@@ -53,8 +51,3 @@ def _print(one: Clause) -> None:
         print(textwrap.fill("Outside the model. " + one.outside_the_model, 90) + "\n")
     for case_id in _cases(one):
         print(f"  cleancut conform {case_id}")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `cleancut explain`; returns the exit code."""
-    return call(_explain, argv, "cleancut explain")

@@ -1,14 +1,12 @@
 """`cleancut judge`: judge stored traces again."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
-from cleancut_conformance.commands.shell import call
 from cleancut_conformance.judge import Finding, Judge
 from cleancut_conformance.judge.profiles import PROFILES
 from cleancut_conformance.report.text import show
@@ -29,12 +27,12 @@ Exit codes: 0 no deviation, 1 a deviation, 2 wrong use or an unreadable file,
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command("judge", epilog=EXAMPLES)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--profile", type=click.Choice(list(PROFILES)), default=None,
               help="The version to judge by; by default what the greeting says.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def _judge(files: tuple[Path, ...], profile: str | None, as_json: bool) -> int:
+def judge(files: tuple[Path, ...], profile: str | None, as_json: bool) -> int:
     """Judge recorded dialogues (JSON lines) by the clauses."""
     console = Console(highlight=False, soft_wrap=True)
     found: list[dict[str, object]] = []
@@ -100,8 +98,3 @@ def _to_json(path: Path, finding: Finding) -> dict[str, object]:
         "clause": finding.clause,
         "message": finding.message,
     }
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `cleancut judge`; returns the exit code."""
-    return call(_judge, argv, "cleancut judge")
