@@ -7,6 +7,7 @@ read it, write it to the target. A drained drive starts no request, but lets tho
 from collections.abc import Callable, Iterator
 
 from cleancut_reference.arithmetic import byte_span
+from cleancut_reference.bitmap import first_clear
 from cleancut_reference.block.drive import Drive, GuestOp, GuestRequest, Phase
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Outcome
 from cleancut_reference.outputs import GuestDone
@@ -92,8 +93,8 @@ def cluster_to_copy(drive: Drive, request: GuestRequest) -> int | None:
     if drive.job is None or request.op is not GuestOp.WRITE:
         return None
     first, end = request.span(drive.job.cluster_bytes)
-    at = drive.job.copied.find(0, first, end)
-    return None if at < 0 else at
+    at = first_clear(drive.job.copied, first, end)
+    return None if at == end else at
 
 
 def _start(drive: Drive, request: GuestRequest) -> Step:

@@ -7,6 +7,7 @@ while it is paused, throttled, drained or ending; requests in flight always fini
 from collections.abc import Iterator
 
 from cleancut_reference.arithmetic import byte_span, delay_ns
+from cleancut_reference.bitmap import clear_run
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Outcome
 from cleancut_reference.errors import strerror
 from cleancut_reference.jobs.job import Copy, Job, Policy
@@ -73,9 +74,9 @@ def _claim(state: State, job: Job, first: int) -> Step:
     label = Label("copy_claim", job.drive.index, first)
 
     def run(_: Outcome) -> Label:
-        end, limit = first + 1, min(first + state.options.chunk_clusters, len(job.copied))
-        while end < limit and not job.copied[end] and not is_claimed(job, end):
-            end += 1
+        limit = min(first + state.options.chunk_clusters, len(job.copied))
+        end = clear_run(job.copied, first, limit)
+        end = next((at for at in range(first + 1, end) if is_claimed(job, at)), end)
         job.in_flight.append(Copy(first, end))
         length_bytes = (end - first) * job.cluster_bytes
         job.not_before_ns = state.now_ns + delay_ns(length_bytes, job.speed_bytes_per_s)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from cleancut_reference.arithmetic import cluster_count, overlap
+from cleancut_reference.bitmap import first_clear
 from cleancut_reference.block.drive import Drive
 from cleancut_reference.outputs import Event
 from cleancut_spec import cites
@@ -111,12 +112,11 @@ class Job:
 
     def remaining_clusters(self) -> Iterator[int]:
         """The clusters that are not on the target, lowest first."""
-        at = self.lowest = self.copied.find(0, self.lowest)
-        if at < 0:
-            self.lowest = len(self.copied)
-        while at >= 0:
+        end = len(self.copied)
+        at = self.lowest = first_clear(self.copied, self.lowest, end)
+        while at < end:
             yield at
-            at = self.copied.find(0, at + 1)
+            at = first_clear(self.copied, at + 1, end)
 
     def copy_overlaps(self, first: int, end: int) -> bool:
         """Whether a request of the background copy covers one of these clusters."""
