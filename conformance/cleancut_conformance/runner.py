@@ -104,4 +104,5 @@ class _Run:
         status = self._session.wait(0 if not self._dialogue.has_quit else 10)
         if self._dialogue.has_quit and status is None and self._session.command:
             self._recorder.find("JOB-QUIT-1", "the process does not end after quit")
+        verdict = Verdict.FAIL if self._recorder.findings else verdict
         self._recorder.footer(status, str(verdict), self._session.last_error())
