@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-import click
+if TYPE_CHECKING:
+    import click
 
 GROUP: Final = "cleancut.commands"
+INSTALL: Final = "pip install 'cleancut[model,conformance]'"
 
 #: One line on each command that comes with Cleancut; those of others are shown without.
 SUMMARY: Final = {
@@ -35,11 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"cleancut: no command {words[0]!r}; there are {', '.join(found)}", file=sys.stderr)
         return 2
     try:
-        command = found[words[0]].load()
-        if isinstance(command, click.Command):
+        command: Any = found[words[0]].load()
+        if hasattr(command, "make_context"):  # a click command
             return _call(command, words)
         code: int = command(words[1:])
         return code
+    except ModuleNotFoundError as error:
+        print(f"cleancut {words[0]}: needs the package {error.name!r}: {INSTALL}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -47,8 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _call(command: click.Command, words: list[str]) -> int:
+def _call(command: "click.Command", words: list[str]) -> int:
     """Run a click command; one clear line and 2 for wrong use, 130 for Ctrl-C."""
+    import click  # only those who have such a command need it
+
     name = f"cleancut {words[0]}"
     try:
         code = command.main(args=words[1:], prog_name=name, standalone_mode=False)
