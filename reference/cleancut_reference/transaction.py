@@ -8,10 +8,11 @@ A drive is drained from before its own prepare until after the last commit. At t
 drives are quiet at once: that instant is the cut. A lone `drive-backup` is a transaction of one.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Final
 
 from cleancut_reference import errors
 from cleancut_reference.block.drive import Drive
@@ -47,6 +48,8 @@ class Backup:
 
 
 Action = Abort | Backup
+
+_JOB_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 
 
 class Phase(Enum):
@@ -149,10 +152,7 @@ def check_drive(state: State, backup: Backup) -> Drive:
         raise errors.busy(drive.name)
     backup.target.check_format()
     job_id = backup.settings.id
-    if (
-        not job_id[:1].isalpha()
-        or not job_id.replace("-", "a").replace(".", "a").replace("_", "a").isalnum()
-    ):
+    if not _JOB_ID.fullmatch(job_id):
         raise errors.generic(f"Invalid job ID '{job_id}'")
     if state.job(job_id) is not None:
         raise errors.generic(f"Job ID '{job_id}' already in use")
