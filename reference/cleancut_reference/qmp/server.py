@@ -99,10 +99,11 @@ class Server:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._work.wait(), timeout)
             self._work.clear()
-        if self._writer is not None:
+        writer = self._writer  # the client may hang up meanwhile
+        if writer is not None:
             with contextlib.suppress(ConnectionError, TimeoutError):
-                await asyncio.wait_for(self._writer.drain(), 5)
-            self._writer.close()
+                await asyncio.wait_for(writer.drain(), 5)
+            writer.close()
 
     async def _serve_clients(self) -> None:
         loop = asyncio.get_running_loop()
