@@ -77,13 +77,10 @@ class Server:
 
     async def run(self) -> None:
         """Serve until `quit`."""
-        clients = asyncio.create_task(self._serve_clients())
-        try:
+        async with asyncio.TaskGroup() as tasks:
+            clients = tasks.create_task(self._serve_clients())
             await self._run_machine()
-        finally:
             clients.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await clients
 
     async def _run_machine(self) -> None:
         engine = self._machine.engine
