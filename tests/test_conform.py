@@ -19,6 +19,9 @@ from cleancut_conformance.case import CaseError, load_suite, parse_case, parse_s
 from cleancut_conformance.console import Console, Request
 from cleancut_conformance.expect import matches
 from cleancut_conformance.report.junit import render
+from cleancut_conformance.runner import run
+from cleancut_conformance.steps import VERBS
+from cleancut_conformance.targets.reference import Reference
 from cleancut_conformance.verdict import Result, Verdict
 from cleancut_conformance.wire import Decoder
 from tests.test_lexer import pieces
@@ -167,6 +170,17 @@ def test_a_target_that_crashes_breaks_a_clause(tmp_path: Path) -> None:
     assert "QMP-ALIVE-1 the server ended by SIGABRT" in output
 
 
+def test_a_checker_that_crashes_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise KeyError("oops")
+
+    monkeypatch.setitem(VERBS, "send", crash)
+    case = next(case for case in load_suite() if case.id == "protocol/greeting")
+    result = run(case, Reference(), tmp_path, timeout_s=5)
+    assert result.verdict is Verdict.UNKNOWN
+    assert result.reason == "the suite itself has failed: KeyError: 'oops'"
+
+
 def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
     process, child = start_waiting(tmp_path, "--junit", "out.xml")
     process.send_signal(signal.SIGINT)
@@ -219,10 +233,7 @@ def test_a_server_that_says_yes_to_everything_passes_nothing(tmp_path: Path) -> 
             time.sleep(0.05)
             if (tmp_path / "s").exists():
                 break
-        # one case at a time: the stub serves one client after the other
-        done = cleancut(
-            "conform", "--target", "unix:s", "--jobs", "1", "--timeout", "1", "--json", cwd=tmp_path
-        )
+        done = cleancut("conform", "--target", "unix:s", "--timeout", "1", "--json", cwd=tmp_path)
         verdicts = [result["verdict"] for result in json.loads(done.stdout)]
         assert done.returncode == 1
         assert "pass" not in verdicts, done.stdout

@@ -19,6 +19,7 @@ from cleancut_conformance.targets.base import (
     session_folder,
 )
 from cleancut_conformance.verdict import Result, Verdict
+from cleancut_spec.trace import TraceError
 
 #: Exit statuses of a process that somebody else has ended.
 KILLED = (-9, -15, -2, -1)
@@ -70,6 +71,9 @@ class _Run:
             verdict, reason = Verdict.UNKNOWN, str(stuck)
         except Lost:
             verdict, reason = self._lost()
+        except (TraceError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            reason = f"the suite itself has failed: {type(error).__name__}: {error}"
+            verdict = Verdict.UNKNOWN  # a checker that crashed has checked nothing
         self._footer(verdict)
         if self._recorder.findings:
             verdict, reason = Verdict.FAIL, self._recorder.findings[0].message

@@ -170,7 +170,7 @@ def _run_all(plan: Plan, console: Console) -> tuple[list[Result], Baseline]:
         return run(case, plan.target, plan.traces, plan.timeout_s)
 
     results: list[Result] = []
-    pool = ThreadPoolExecutor(plan.jobs)
+    pool = ThreadPoolExecutor(plan.jobs if plan.target.at_once else 1)
     futures = [pool.submit(one, case) for case in plan.cases]
     try:
         for future in futures:

@@ -117,10 +117,10 @@ def _negative(data: dict[str, Any]) -> bool:
 
 def busy_drives(command: Command, jobs: Jobs, drives: set[str]) -> list[str]:
     """The drives that the command wants to back up although they have a job, as it is taken up."""
-    taken = {job.backup["device"] for job in jobs.live.values() if job.backup is not None}
-    concluded = {j.backup["device"] for j in jobs.live.values() if j.backup and _over(j)}
+    jobs_of_drives = [job for job in jobs.live.values() if job.backup and not _over(job)]
+    taken = {str((job.backup or {}).get("device")) for job in jobs_of_drives}
     wanted = {str(data.get("device")) for data in command.backups()}
-    return sorted(wanted & (taken - concluded) & drives)
+    return sorted(wanted & taken & drives)
 
 
 def _over(job: Job) -> bool:

@@ -82,6 +82,10 @@ class Target(Protocol):
     def capabilities(self) -> frozenset[str]:
         """What a case may need of it."""
 
+    @property
+    def at_once(self) -> bool:
+        """Whether several cases can run at once, each on a server of its own."""
+
     def command(self, setup: Setup) -> list[str]:
         """The command line that serves these drives; empty if the server runs already."""
 

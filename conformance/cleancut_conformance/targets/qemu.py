@@ -28,6 +28,11 @@ class Qemu:
         """Guest requests come through the monitor's `qemu-io`."""
         return frozenset({"guest-io", "files", "fault", "empty-drive", "quit"})
 
+    @property
+    def at_once(self) -> bool:
+        """Each case starts a process."""
+        return True
+
     def command(self, setup: Setup) -> list[str]:
         """QEMU with the drives of the case."""
         command = [self.program, "-machine", "none", "-nodefaults", "-display", "none"]

@@ -21,6 +21,11 @@ class Reference:
         """All that there is."""
         return frozenset({"guest-io", "files", "fault", "empty-drive", "quit"})
 
+    @property
+    def at_once(self) -> bool:
+        """Each case starts a process."""
+        return True
+
     def command(self, setup: Setup) -> list[str]:
         """`python -m cleancut_reference` with the drives and faults of the case."""
         command = [sys.executable, "-m", self.module, *self.arguments]

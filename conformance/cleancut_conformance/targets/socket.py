@@ -22,6 +22,11 @@ class Socket:
         """None: cases that only talk still run."""
         return frozenset()
 
+    @property
+    def at_once(self) -> bool:
+        """There is one server, and it serves one client after the other."""
+        return False
+
     def command(self, setup: Setup) -> list[str]:
         """It runs already."""
         return []
