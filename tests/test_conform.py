@@ -181,11 +181,12 @@ def test_a_checker_that_crashes_is_unknown(tmp_path: Path, monkeypatch: pytest.M
     assert result.reason == "the suite itself has failed: KeyError: 'oops'"
 
 
-def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_leaves_nothing_running(number: signal.Signals, code: int, tmp_path: Path) -> None:
     process, child = start_waiting(tmp_path, "--junit", "out.xml")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, errors = process.communicate(timeout=10)
-    assert process.returncode == 130, output + errors
+    assert process.returncode == code, output + errors
     assert "Traceback" not in errors
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)

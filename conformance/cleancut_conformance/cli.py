@@ -4,6 +4,7 @@ A part offers a click command, or a function from arguments to an exit code, by 
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -27,7 +28,7 @@ SUMMARY: Final = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 2 for an unknown one, 130 for Ctrl-C."""
+    """Run a command; 2 for an unknown one, 130 for Ctrl-C, 143 for SIGTERM."""
     words = list(sys.argv[1:] if argv is None else argv)
     found = {entry.name: entry for entry in entry_points(group=GROUP)}
     if not words or words[0] in ("-h", "--help", "help"):
@@ -36,20 +37,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] not in found:
         print(f"cleancut: no command {words[0]!r}; there are {', '.join(found)}", file=sys.stderr)
         return 2
+    code: int
+    ended_by: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: _end(ended_by, number))
     try:
         command: Any = found[words[0]].load()
         if hasattr(command, "make_context"):  # a click command
-            return _call(command, words)
-        code: int = command(words[1:])
+            code = _call(command, words)
+            return 128 + ended_by[0] if ended_by else code
+        code = command(words[1:])
         return code
     except ModuleNotFoundError as error:
         print(f"cleancut {words[0]}: needs the package {error.name!r}: {INSTALL}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 130
+        return 128 + (ended_by or [signal.SIGINT])[0]
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _end(ended_by: list[int], number: int) -> None:
+    """SIGTERM, as CI sends it, ends a command as tidily as Ctrl-C."""
+    ended_by.append(number)
+    raise KeyboardInterrupt
 
 
 def _call(command: "click.Command", words: list[str]) -> int:
