@@ -20,6 +20,8 @@ $(STAMP): pyproject.toml
 	  || { cat $(VENV)/pip.log >&2; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[model,conformance]' --group dev \
 	  2>>$(VENV)/pip.log || { cat $(VENV)/pip.log >&2; exit 2; }
+	@command -v cc >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check ziglang \
+	  2>>$(VENV)/pip.log || { cat $(VENV)/pip.log >&2; exit 2; } # `cleancut explore` needs a C compiler
 	@touch $@
 
 run: $(STAMP) ## judge the embedded reference, and QEMU where it is installed

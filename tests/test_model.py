@@ -8,7 +8,10 @@ from cleancut_conformance.cli import main
 from cleancut_model.backup import Options
 from cleancut_model.bugs import BUGS
 from cleancut_model.compiled import compile_model
-from cleancut_model.explore import Exploration, explore
+from cleancut_model.concrete import Run
+from cleancut_model.elaborated import elaborate
+from cleancut_model.explore import Exploration, How, Limits, explore, explore_in_python
+from cleancut_model.explore.layout import lay_out
 from cleancut_model.lemmas import LEMMAS
 from cleancut_model.properties import STATES, STATUS, STEPS, WITNESSES, follows
 from cleancut_model.prove import FiniteProver, Prover
@@ -32,7 +35,7 @@ GOLDEN = {
 def found(instance: tuple[int, int, int, int, int, str], bug: str = "") -> Exploration:
     drives, clusters, values, writes, errors, policy = instance
     options = Options(drives, clusters, values, writes, errors, policy, bug=bug)
-    return explore(compile_model(options))
+    return explore_in_python(compile_model(options))
 
 
 @pytest.mark.parametrize("instance", GOLDEN, ids=str)
@@ -49,10 +52,59 @@ def test_the_model_written_by_hand_counts_the_same(
     assert count(*instance) == GOLDEN[instance]
 
 
+@pytest.mark.parametrize("how", [How(1), How(2), How(2, compact=True)], ids=str)
+@pytest.mark.parametrize("instance", [(2, 1, 2, 1, 1, "stop"), (2, 2, 2, 1, 0, "report")], ids=str)
+def test_the_generated_program_counts_the_same(
+    instance: tuple[int, int, int, int, int, str], how: How
+) -> None:
+    fast, slow = explore(Options(*instance), how), found(instance)
+    assert (fast.states, fast.transitions) == GOLDEN[instance]
+    assert (fast.complete, fast.depth) == (True, slow.depth)
+    assert (fast.taken, fast.witnesses) == (slow.taken, slow.witnesses)
+    assert (fast.loss > 0) == how.compact
+
+
+def test_states_of_several_words_are_told_apart() -> None:
+    options = Options(3, 1, 2, 1, 0)
+    assert lay_out(elaborate(options).language).words > 1
+    for how in (How(1), How(2), How(2, compact=True)):
+        result = explore(options, how)
+        assert (result.states, result.transitions) == count(3, 1, 2, 1, 0, "report")
+
+
+def test_a_packed_state_is_read_back() -> None:
+    model = elaborate(Options(3, 2, 3, 1, 1))
+    layout = lay_out(model.language)
+    top = {name: len(model.language.fields[name[0]].sort.values) - 1 for name in model.names}
+    for values in (dict(model.initial), top):
+        words = layout.pack(values)
+        assert words[0] < 1 << 63 and layout.unpack(words) == values
+
+
+@pytest.mark.parametrize("bug", ["undrain-early", "early-event", "leaked-drain"])
+def test_the_shortest_runs_are_equally_long(bug: str) -> None:
+    instance = (2, 1, 2, 1, 1, "report")
+    fast, slow = explore(Options(*instance, bug=bug)), found(instance, bug)
+    assert fast.broken in BUGS[bug].breaks
+    run = Run(Options(*instance, bug=bug))
+    for label, value in zip(fast.schedule[:-1], fast.values, strict=False):
+        run.step(label, value)  # each step of it is one of the model's
+    assert len(fast.schedule) == len(slow.schedule)
+
+
+def test_without_a_compiler_the_way_out_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CC", raising=False)
+    assert main(["explore"]) == 2
+    assert "--engine python" in capsys.readouterr().err
+
+
 def test_every_action_is_taken_and_every_interesting_state_seen() -> None:
     result = found((2, 1, 2, 1, 1, "report"))
     assert result.taken == set(LABELS)
-    assert result.witnesses.keys() == WITNESSES.keys()
+    assert result.witnesses == WITNESSES.keys()
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -104,8 +156,11 @@ def test_the_status_table_allows_what_a_job_does_and_no_more() -> None:
 
 
 def test_a_limit_ends_the_search_and_says_so() -> None:
-    result = explore(compile_model(Options(2, 2, 2, 1, 0)), max_states=1000)
-    assert not result.complete and 1000 < result.states < 1100
+    options = Options(2, 2, 2, 1, 0)
+    slow = explore_in_python(compile_model(options), Limits(states=1000))
+    fast = explore(options, limits=Limits(states=1000))
+    assert slow.limit == fast.limit == "states"
+    assert not slow.complete and 1000 < slow.states < 1100 and fast.states > 1000
 
 
 @pytest.mark.parametrize(
@@ -113,7 +168,9 @@ def test_a_limit_ends_the_search_and_says_so() -> None:
     [
         (["--drives", "1"], 0, "every claim holds"),
         (["--bug", "undrain-early", "--clusters", "1"], 1, "undrain d0"),
-        (["--max-states", "100"], 3, "no claim breaks so far (limit)"),
+        (["--max-states", "100"], 3, "no claim breaks so far (limit of states)"),
+        (["--engine", "python", "--clusters", "1"], 0, "every claim holds"),
+        (["--compact", "--clusters", "1"], 0, "probability of a lost state below"),
         (["--drives", "9"], 2, "9 is not in the range"),
         (["--bug", "nope"], 2, "'nope' is not one of"),
         (["--bugs"], 0, "no-drain"),

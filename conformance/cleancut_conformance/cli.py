@@ -24,6 +24,7 @@ SUMMARY: Final = {
     "explain": "what a clause says, and which cases check it",
     "prove": "prove the properties of the model for any number of drives",
     "explore": "explore every interleaving of a small instance of the model",
+    "export": "write an instance of the model as Promela or TLA+",
 }
 
 

@@ -3,7 +3,7 @@
 from cleancut_model.properties import point_in_time, transaction  # they register their claims
 from cleancut_model.properties.jobs import STATUS, follows
 from cleancut_model.properties.registry import STATES, STEPS, WITNESSES
-from cleancut_model.properties.witnesses import ended
+from cleancut_model.properties.witnesses import ended, waits
 
 __all__ = [
     "STATES",
@@ -14,4 +14,5 @@ __all__ = [
     "follows",
     "point_in_time",
     "transaction",
+    "waits",
 ]

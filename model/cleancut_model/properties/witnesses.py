@@ -1,6 +1,6 @@
 """Where runs may end, and what must be reachable."""
 
-from z3 import And
+from z3 import And, Or
 
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
@@ -15,6 +15,12 @@ def ended(p: Backup, s: State) -> Term:
     jobs = p.every(lambda d: p.job_is(s, d, "NONE GONE"))
     guests = p.every(lambda d: s.g[d] == p.guest.G_IDLE)
     return And(tx_is(p, s, "DONE FAILED"), jobs, guests)
+
+
+def waits(p: Backup, s: State) -> Term:
+    """Where only the client can go on: before the transaction, and with a paused job."""
+    paused = p.m.any(p.drive, lambda d: s.js[d] == p.job.PAUSED)
+    return Or(s.tx == p.tx.IDLE, paused)
 
 
 @sometimes

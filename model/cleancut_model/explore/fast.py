@@ -1,0 +1,77 @@
+"""Explores every state of a finite model with a program generated for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cleancut_model.backup import Options
+from cleancut_model.elaborated import Elaborated, elaborate
+from cleancut_model.explore.build import Progress, built, run
+from cleancut_model.explore.csource import Claims, Source
+from cleancut_model.explore.layout import lay_out
+from cleancut_model.explore.result import Exploration, Limits
+
+HASH_BITS = 63
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How to search: with how many threads, by hashes alone, one state for all that are alike."""
+
+    threads: int = 2
+    compact: bool = False
+    symmetry: bool = False
+
+
+def explore(
+    options: Options,
+    how: How = How(),
+    limits: Limits = Limits(),  # noqa: B008
+    progress: Progress | None = None,
+) -> Exploration:
+    """Visit every state; where a claim breaks, find the shortest run to it.
+
+    Raises NoCompiler and SearchError.
+    """
+    model = elaborate(options)
+    source = _source(model, how)
+    arguments = [str(limits.states), str(limits.bytes), str(limits.seconds)]
+    with built(source, threads=how.threads, compact=how.compact, symmetry=how.symmetry) as program:
+        told = run(program, arguments, progress)
+        if told["kind"]:
+            told = run(program, [*arguments, "trace"], progress)
+    return _found(model, told, how)
+
+
+def _source(model: Elaborated, how: How) -> str:
+    layout = lay_out(model.language, aligned=how.symmetry)
+    claims = Claims(model.states, list(model.steps), model.witnesses, model.may_stop)
+    return Source(layout, model.initial).text(list(model.instances), list(model.goes_on), claims)
+
+
+def _found(model: Elaborated, told: dict[str, Any], how: How) -> Exploration:
+    found = Exploration(
+        states=told["states"],
+        transitions=told["transitions"],
+        depth=told["depth"],
+        seconds=told["seconds"],
+        bytes=told["bytes"],
+        limit=told["limit"],
+        broken=_broken(model, told),
+        witnesses={name for i, name in enumerate(model.witnesses) if told["seen"] >> i & 1},
+        taken={model.labels[i].name for i, count in enumerate(told["taken"]) if count},
+    )
+    path: Sequence[int] = told.get("path", [])
+    found.schedule = [model.labels[action] for action in path]
+    found.values = [model.instances[action].arguments.get("v") for action in path]
+    if how.compact:
+        found.loss = min(1.0, found.states**2 / 2 ** (HASH_BITS + 1))
+    return found
+
+
+def _broken(model: Elaborated, told: dict[str, Any]) -> str:
+    if told["kind"] == 1:
+        return list(model.states)[int(told["claim"])]
+    if told["kind"] == 2:
+        return list(model.steps[int(told["action"])])[int(told["claim"])]
+    return "no_deadlock" if told["kind"] == 3 else ""

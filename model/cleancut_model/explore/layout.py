@@ -1,0 +1,80 @@
+"""Where each variable of a state lies in the words of a packed state."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from cleancut_model.finite import Finite, Name
+
+WORD_BITS: Final = 64
+PRESENT_BITS: Final = 1  # the top bit of the first word tells a state from an empty slot
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A variable's bits: those from `shift` on in a word."""
+
+    word: int
+    shift: int
+    bits: int
+
+    @property
+    def mask(self) -> int:
+        """The bits in place."""
+        return ((1 << self.bits) - 1) << self.shift
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The places of all variables; a drive's variables lie together, in one order for each."""
+
+    places: dict[Name, Place]
+    words: int
+    bits: int
+
+    def pack(self, values: dict[Name, int]) -> list[int]:
+        """The words of a state."""
+        words = [0] * self.words
+        for name, value in values.items():
+            words[self.places[name].word] |= value << self.places[name].shift
+        return words
+
+    def unpack(self, words: list[int]) -> dict[Name, int]:
+        """The values of the variables."""
+        return {
+            name: (words[place.word] & place.mask) >> place.shift
+            for name, place in self.places.items()
+        }
+
+
+def lay_out(model: Finite, *, aligned: bool = False) -> Layout:
+    """Pack the variables; `aligned` keeps each drive within one word, or from a word's start."""
+    groups: dict[int, list[Name]] = {}
+    for name in model.names():
+        groups.setdefault(_drive(model, name), []).append(name)
+    places: dict[Name, Place] = {}
+    word = at = used = 0
+    for drive in sorted(groups):
+        needed = sum(_width(model, name) for name in groups[drive])
+        if aligned and drive >= 0 and at + needed > _room(word):
+            word, at = word + 1, 0
+        for name in groups[drive]:
+            bits = _width(model, name)
+            if at + bits > _room(word):
+                word, at = word + 1, 0
+            places[name] = Place(word, at, bits)
+            at += bits
+            used += bits
+    return Layout(places, word + 1, used)
+
+
+def _room(word: int) -> int:
+    return WORD_BITS - PRESENT_BITS if word == 0 else WORD_BITS
+
+
+def _drive(model: Finite, name: Name) -> int:
+    index = model.fields[name[0]].index
+    return name[1][0] if index and index[0].name == "Drive" else -1
+
+
+def _width(model: Finite, name: Name) -> int:
+    return (len(model.fields[name[0]].sort.values) - 1).bit_length()
