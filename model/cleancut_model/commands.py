@@ -253,9 +253,7 @@ def _print_exploration(options: Options, found: Exploration, names: set[str]) ->
         f"({rate:,.0f} states/s), depth {found.depth}: {verdict}"
     )
     if found.loss:
-        console.print(
-            f"by hashes alone: a state was lost with probability {found.loss:.1g} at most"
-        )
+        console.print(f"by hashes alone: probability of a lost state below {found.loss:.1g}")
 
 
 def _to_json(options: Options, found: Exploration) -> dict[str, object]:

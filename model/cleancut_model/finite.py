@@ -37,6 +37,7 @@ class Finite(Declarations):
     """Elaborates a protocol for given sizes of its index sorts and budgets."""
 
     sizes: dict[str, int] = field(default_factory=dict)
+    _symbols: dict[Name, Term] = field(default_factory=dict)
 
     def _sort(self, name: str, names: list[str]) -> Sort:
         values = [z3.IntVal(i) for i in range(len(names))]
@@ -76,16 +77,22 @@ class Finite(Declarations):
 
     def symbol(self, name: Name) -> Term:
         """The z3 constant of a variable."""
-        return z3.Const(spell(name), self.fields[name[0]].sort.sort)
+        if name not in self._symbols:
+            self._symbols[name] = z3.Const(spell(name), self.fields[name[0]].sort.sort)
+        return self._symbols[name]
 
     def reader(self, values: dict[Name, Term]) -> Reader:
         """Reads variables from these terms; those that are missing are themselves."""
 
         def read(of: Field, key: Key) -> Term:
+            index = [_constant(term) for term in key]
+            fixed = tuple(at for at in index if at is not None)
+            if len(fixed) == len(key):
+                name = (of.name, fixed)
+                return values[name] if name in values else self.symbol(name)
             choices = []
-            for sort, term in zip(of.index, key, strict=True):
-                at = _constant(term)
-                spread = [(i, term == sort.values[i]) for i in range(len(sort.values))]
+            for sort, term, at in zip(of.index, key, index, strict=True):
+                spread = [(i, term == value) for i, value in enumerate(sort.values)]
                 choices.append([(at, None)] if at is not None else spread)
             result = None
             for combination in reversed(list(itertools.product(*choices))):

@@ -77,8 +77,9 @@ class Source:
         for word in range(self._layout.words):
             self._lines.append(f"    const word s{word} = s[{word}];")
         for name, place in self._layout.places.items():
-            value = f"(unsigned)(s{place.word} >> {place.shift}) & {(1 << place.bits) - 1}u"
-            self._lines.append(f"    const unsigned {spell(name)} = {value if place.bits else 0};")
+            shifted = f"(unsigned)(s{place.word} >> {place.shift})"
+            value = f"{shifted} & {(1 << place.bits) - 1}u" if place.bits else self._initial[name]
+            self._lines.append(f"    const unsigned {spell(name)} = {value};")
 
     def _check(self, claims: Claims) -> None:
         for number, term in enumerate(claims.states.values()):

@@ -16,11 +16,11 @@ HASH_BITS = 63
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How to search: with how many threads, by hashes alone, one state for all that are alike."""
+    """How to search: with how many threads, by hashes alone, with the claims about steps."""
 
     threads: int = 2
     compact: bool = False
-    symmetry: bool = False
+    steps: bool = True
 
 
 def explore(
@@ -36,7 +36,7 @@ def explore(
     model = elaborate(options)
     source = _source(model, how)
     arguments = [str(limits.states), str(limits.bytes), str(limits.seconds)]
-    with built(source, threads=how.threads, compact=how.compact, symmetry=how.symmetry) as program:
+    with built(source, threads=how.threads, compact=how.compact) as program:
         told = run(program, arguments, progress)
         if told["kind"]:
             told = run(program, [*arguments, "trace"], progress)
@@ -44,8 +44,10 @@ def explore(
 
 
 def _source(model: Elaborated, how: How) -> str:
-    layout = lay_out(model.language, aligned=how.symmetry)
-    claims = Claims(model.states, list(model.steps), model.witnesses, model.may_stop)
+    changing = {name for instance in model.instances for name in instance.next}
+    layout = lay_out(model.language, changing)
+    steps = list(model.steps) if how.steps else [{} for _ in model.steps]
+    claims = Claims(model.states, steps, model.witnesses, model.may_stop)
     return Source(layout, model.initial).text(list(model.instances), list(model.goes_on), claims)
 
 

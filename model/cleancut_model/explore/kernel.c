@@ -8,7 +8,7 @@
  * the workers take one by one.
  *
  * Options of the build: MODEL (the generated source), THREADS (at most), COMPACT (keep 63 bits of a
- * hash in place of the state), SYMMETRY (the generated source has canonical()).
+ * hash in place of the state).
  * Arguments: the limits of states, bytes and seconds (0: none), and `trace` to keep parents, which
  * one thread does alone.
  * Output: JSON lines, progress once a second and the result at the end.
@@ -157,7 +157,7 @@ static void use_table(uint64_t n)
 {
     table = reserve(table_bytes(n));
     slots = n;
-    limit_of_slots = n / 5 * 4;
+    limit_of_slots = n / 10 * 7;
 }
 
 #define GIVE_BACK (1ull << 21)
@@ -304,39 +304,18 @@ static void broken(worker *me, int kind, unsigned claim, unsigned action)
 static inline void emit(worker *me, const word *state, unsigned action)
 {
     unsigned n = me->n++;
-#if SYMMETRY
-    word same[WORDS];
-    memcpy(same, state, sizeof same);
-    canonical(same);
-    memcpy(me->state[n], tracing ? state : same, sizeof same);
-    me->hash[n] = hash_of(same);
-#else
     memcpy(me->state[n], state, sizeof(word) * WORDS);
     me->hash[n] = hash_of(state);
-#endif
     me->action[n] = action;
     me->taken[action]++;
     __builtin_prefetch(slot_at(slot_of(me->hash[n])), 1);
-}
-
-static inline int is_new(const word *state, word hash)
-{
-#if SYMMETRY
-    if (tracing) { /* the run itself is kept; its states are told apart by their likes */
-        word same[WORDS];
-        memcpy(same, state, sizeof same);
-        canonical(same);
-        return insert(same, hash);
-    }
-#endif
-    return insert(state, hash);
 }
 
 static void flush(worker *me)
 {
     uint64_t added = 0;
     for (unsigned i = 0; i < me->n; i++) {
-        if (!is_new(me->state[i], me->hash[i]))
+        if (!insert(me->state[i], me->hash[i]))
             continue;
         added++;
         block *out = me->out;
@@ -482,12 +461,7 @@ static void start(void)
     }
     worker *me = workers[0];
     memcpy(me->state[0], initial, sizeof initial);
-    word first[WORDS];
-    memcpy(first, initial, sizeof first);
-#if SYMMETRY
-    canonical(first);
-#endif
-    me->hash[0] = hash_of(first);
+    me->hash[0] = hash_of(initial);
     me->n = 1;
     flush(me);
     add_to(&this_level, me->out);

@@ -35,30 +35,30 @@ class Layout:
         """The words of a state."""
         words = [0] * self.words
         for name, value in values.items():
+            if not self.places[name].bits:
+                continue
             words[self.places[name].word] |= value << self.places[name].shift
         return words
 
     def unpack(self, words: list[int]) -> dict[Name, int]:
-        """The values of the variables."""
+        """The values of the variables that change."""
         return {
             name: (words[place.word] & place.mask) >> place.shift
             for name, place in self.places.items()
+            if place.bits
         }
 
 
-def lay_out(model: Finite, *, aligned: bool = False) -> Layout:
-    """Pack the variables; `aligned` keeps each drive within one word, or from a word's start."""
+def lay_out(model: Finite, changing: set[Name]) -> Layout:
+    """Pack the variables that change, none across two words; the others take no bits."""
     groups: dict[int, list[Name]] = {}
     for name in model.names():
         groups.setdefault(_drive(model, name), []).append(name)
     places: dict[Name, Place] = {}
     word = at = used = 0
     for drive in sorted(groups):
-        needed = sum(_width(model, name) for name in groups[drive])
-        if aligned and drive >= 0 and at + needed > _room(word):
-            word, at = word + 1, 0
         for name in groups[drive]:
-            bits = _width(model, name)
+            bits = _width(model, name) if name in changing else 0
             if at + bits > _room(word):
                 word, at = word + 1, 0
             places[name] = Place(word, at, bits)

@@ -100,10 +100,11 @@ def follows(before: str, after: str) -> bool:
 @cites("JOB-STATUS-1")
 def status_follows_the_table(p: Backup, s: State, t: State) -> Term:
     """Each change of a job is a way through the job-status table."""
-    pairs = [(a, b) for a in p.job.names for b in p.job.names if a == b or follows(a, b)]
+    ways = {a: [b for b in p.job.names if a == b or follows(a, b)] for a in p.job.names}
     return p.every(
         lambda d: Or(
-            [And(s.js[d] == getattr(p.job, a), t.js[d] == getattr(p.job, b)) for a, b in pairs]
+            t.js[d] == s.js[d],
+            *[And(p.job_is(s, d, a), p.job_is(t, d, " ".join(b))) for a, b in ways.items()],
         )
     )
 
