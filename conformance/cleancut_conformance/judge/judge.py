@@ -96,7 +96,9 @@ class Judge:
             return
         self._footer = True
         if note.get("exit", 0) in CRASHES:
-            yield "QMP-ALIVE-1", f"the server ended by {signal.Signals(-note['exit']).name}"
+            name = signal.Signals(-note["exit"]).name
+            words = str(note.get("stderr", "")).strip().rpartition("\n")[2] or "it says nothing"
+            yield "QMP-ALIVE-1", f"the server ended by {name}: {words}"
         if self._quit and note.get("exit", 0) != 0:
             yield "JOB-QUIT-1", f"after quit the exit status is {note['exit']}"
 
