@@ -17,7 +17,9 @@ from cleancut_model.explore import Exploration, How, Limits, explore, explore_in
 from cleancut_model.explore.layout import Layout, lay_out
 from cleancut_model.export import promela
 from cleancut_model.lemmas import LEMMAS
-from cleancut_model.properties import STATES, STATUS, STEPS, WITNESSES, follows
+from cleancut_model.options import PRESETS
+from cleancut_model.properties import STATES, STATUS, STEPS, WITNESSES, follows, of_instance
+from cleancut_model.protocol.words import JOBS
 from cleancut_model.prove import FiniteProver, Prover
 from cleancut_spec.schedule import STEPS as LABELS
 from cleancut_spec.schedule import Label, LabelError, parse_label, parse_schedule
@@ -111,25 +113,46 @@ def test_without_a_compiler_the_way_out_is_named(
 
 
 def test_every_action_is_taken_and_every_interesting_state_seen() -> None:
-    result = found((2, 1, 2, 1, 1, "report"))
-    assert result.taken == set(LABELS)
-    assert result.witnesses == WITNESSES.keys()
+    taken, seen = set(), set()
+    for options in PRESETS.values():
+        result = explore(options)
+        assert (result.broken, result.complete) == ("", True), options
+        assert result.witnesses == of_instance(WITNESSES, options).keys(), options
+        taken |= result.taken
+        seen |= result.witnesses
+    assert taken == set(LABELS)
+    assert seen == WITNESSES.keys()
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_every_claim_is_proved_for_any_size(policy: str) -> None:
-    options = Options(policy=policy, errnos=("EIO", "ENOSPC"), writes=None, errors=None)
-    prover = Prover(options, timeout_s=60)
+    check_proof(Options(policy=policy, errnos=("EIO", "ENOSPC")))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_claim_about_every_part_is_proved_for_any_size(preset: str) -> None:
+    check_proof(PRESETS[preset])
+
+
+def check_proof(options: Options) -> None:
+    prover = Prover(options.without_limits(), timeout_s=60)
     verdicts = {name: prover.prove(name).status for name in prover.claims()}
     assert set(verdicts.values()) == {"proved"}, verdicts
-    assert len(verdicts) == len(STATES) + len(STEPS) + len(LEMMAS)
     assert prover.unreachable() == []
+
+
+def test_every_claim_speaks_of_some_instance() -> None:
+    instances = [*PRESETS.values(), *(Options(policy=policy) for policy in POLICIES)]
+    for claims in (STATES, STEPS, LEMMAS, WITNESSES):
+        spoken = {name for options in instances for name in of_instance(claims, options)}
+        assert spoken == claims.keys()
 
 
 @pytest.mark.parametrize("lemma", LEMMAS)
 def test_every_lemma_is_needed(lemma: str) -> None:
-    prover = Prover(Options(writes=None, errors=None), timeout_s=20, without=(lemma,))
-    assert any(prover.prove(name).status != "proved" for name in prover.claims())
+    speaks_of = (o for o in PRESETS.values() if o.has(*LEMMAS[lemma].needs))
+    provers = (Prover(o.without_limits(), timeout_s=20, without=(lemma,)) for o in speaks_of)
+    assert any(p.prove(name).status != "proved" for p in provers for name in p.claims())
 
 
 def test_the_finite_proof_agrees() -> None:
@@ -161,7 +184,7 @@ def test_the_status_table_allows_what_a_job_does_and_no_more() -> None:
     for before, after in (("GONE", "RUNNING"), ("PENDING", "RUNNING"), ("ABORTING", "RUNNING"),
                           ("NONE", "RUNNING"), ("RUNNING", "CREATED")):  # fmt: skip
         assert not follows(before, after), (before, after)
-    assert STATUS.keys() == set(compile_model(Options()).protocol.job.names)
+    assert STATUS.keys() == set(JOBS.split())
 
 
 def test_a_limit_ends_the_search_and_says_so() -> None:

@@ -6,6 +6,7 @@ They are modelled on real ones of this area.
 from dataclasses import dataclass
 from typing import Final
 
+from cleancut_model.backup import Backup
 from cleancut_model.language import Mutation, State, Term
 
 
@@ -19,18 +20,18 @@ class Bug:
     mutations: tuple[Mutation, ...]
 
 
-def _loses_the_data(s: State, d: Term, c: Term, **_: Term) -> None:
+def _loses_the_data(p: Backup, s: State, d: Term, c: Term, **_: Term) -> None:
     s.copied[d, c] = True
 
 
-def _skips_the_copy(s: State, d: Term, **_: Term) -> None:
-    s.g[d] = 4  # WRITING
+def _skips_the_copy(p: Backup, s: State, d: Term, r: Term, **_: Term) -> None:
+    s.g[d, r] = p.guest.WRITING
 
 
 CUT: Final = (
     "completed_backups_share_the_cut",
     "old_data_is_somewhere",
-    "a_paused_job_keeps_the_cut",
+    "a_reader_sees_the_cut",
 )
 
 BUGS: Final[dict[str, Bug]] = {
@@ -106,13 +107,13 @@ BUGS: Final[dict[str, Bug]] = {
             "lost-write",
             "a guest write whose copy failed is written all the same",
             CUT,
-            (Mutation("fail_cbw_write", (), ("g", "gc", "gv"), _skips_the_copy),),
+            (Mutation("fail_cbw_write", (), ("g", "gc", "gv", "gbuf"), _skips_the_copy),),
         ),
         Bug(
             "early-event",
             "a job that is cancelled says so while its requests are still in flight",
             ("what_is_gone_is_gone",),
-            (Mutation("abort", ("idle", "no_cbw")),),
+            (Mutation("abort", ("at_rest",)),),
         ),
         Bug(
             "leaked-job",

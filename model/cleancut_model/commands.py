@@ -25,7 +25,7 @@ from cleancut_model.explore import (
 )
 from cleancut_model.explore import explore as search
 from cleancut_model.export import FORMATS
-from cleancut_model.properties import STATES, STEPS, WITNESSES
+from cleancut_model.properties import STATES, STEPS, WITNESSES, of_instance
 from cleancut_model.prove import FiniteProver, Prover, Verdict
 
 ANY_SIZE: Final = "any number of drives, clusters and values"
@@ -232,17 +232,15 @@ def _print_exploration(options: Options, found: Exploration, names: set[str]) ->
     console.print(options.describe())
     if found.broken:
         console.print(f"[bold red]{found.broken}[/] breaks after {len(found.schedule)} steps:")
-        claim = STATES.get(found.broken) or (
-            STEPS[found.broken].claim if found.broken in STEPS else None
-        )
-        if claim is not None and claim.__doc__:
-            console.print(f"   It says: {claim.__doc__.split(chr(10))[0]}")
+        broken = STATES.get(found.broken) or STEPS.get(found.broken)
+        if broken is not None and broken.claim.__doc__:
+            console.print(f"   It says: {broken.claim.__doc__.split(chr(10))[0]}")
         for number, label in enumerate(found.schedule, start=1):
             console.print(f"   {number:>3}  {label}")
     else:
         for name in sorted(names - found.taken):
             console.print(f"[yellow]never taken[/] {name}")
-        for name in sorted(WITNESSES.keys() - found.witnesses):
+        for name in sorted(of_instance(WITNESSES, options).keys() - found.witnesses):
             console.print(f"[yellow]never seen[/] {name}")
     verdict = "a claim breaks" if found.broken else "every claim holds"
     if found.limit:

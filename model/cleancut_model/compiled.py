@@ -41,20 +41,25 @@ class Compiled:
     protocol: Backup
 
     def read(self, state: Values) -> dict[str, Any]:
-        """The variables by name; enumerations as text, indexed ones as lists."""
+        """The variables by name; enumerations as text, indexed ones as lists.
+
+        Where a drive has but one request or copy at once, there is no list of them.
+        """
         found: dict[str, Any] = {}
         for (name, index), value in zip(self.names, state, strict=True):
             field = self.protocol.m.fields[name]
             shown = _show(field.sort.names, field.sort.name, value)
-            if not index:
+            single = [s.name in ("Request", "Worker") and len(s.values) == 1 for s in field.index]
+            kept = [at for at, alone in zip(index, single, strict=True) if not alone]
+            if not kept:
                 found[name] = shown
-            elif len(index) == 1:
+            elif len(kept) == 1:
                 found.setdefault(name, []).append(shown)
             else:
                 rows = found.setdefault(name, [])
-                if index[1] == 0:
+                if kept[1] == 0:
                     rows.append([])
-                rows[index[0]].append(shown)
+                rows[kept[0]].append(shown)
         return found
 
 

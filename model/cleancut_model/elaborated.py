@@ -9,8 +9,9 @@ import z3
 from cleancut_model.backup import Backup, Options
 from cleancut_model.bugs import mutations
 from cleancut_model.finite import Finite, Instance, Name
-from cleancut_model.language import Term
-from cleancut_model.properties import STATES, STEPS, WITNESSES, ended, waits
+from cleancut_model.language import State, Term
+from cleancut_model.properties import STATES, STEPS, WITNESSES, ended, of_instance, waits
+from cleancut_model.properties.registry import Claim
 from cleancut_spec.schedule import STEPS as LABELS
 from cleancut_spec.schedule import Label
 
@@ -51,9 +52,9 @@ def elaborate(options: Options) -> Elaborated:
         language.initial(),
         instances,
         labels,
-        {name: z3.simplify(claim(protocol, state)) for name, claim in STATES.items()},
+        _hold(STATES, protocol, state),
         tuple(_step_claims(protocol, language, instance) for instance in instances),
-        {name: z3.simplify(claim(protocol, state)) for name, claim in WITNESSES.items()},
+        _hold(WITNESSES, protocol, state),
         end,
         z3.simplify(z3.Or(end, waits(protocol, state))),
         tuple(
@@ -66,15 +67,25 @@ def elaborate(options: Options) -> Elaborated:
 def _label(instance: Instance, protocol: Backup) -> Label:
     arguments = instance.arguments
     errno = protocol.errno.names[arguments["e"]] if "e" in arguments else None
-    return Label(instance.name, arguments.get("d"), arguments.get("c"), errno)
+    request = None
+    for letter, sort in (("r", protocol.request), ("w", protocol.worker)):
+        if letter in arguments and len(sort.values) > 1:  # where there is but one, it has no number
+            request = arguments[letter]
+    return Label(instance.name, arguments.get("d"), arguments.get("c"), errno, request)
+
+
+def _hold(claims: Mapping[str, Claim], protocol: Backup, state: State) -> dict[str, Term]:
+    """What the claims that speak of an instance say of a state."""
+    found = of_instance(claims, protocol.options)
+    return {name: z3.simplify(each.claim(protocol, state)) for name, each in found.items()}
 
 
 def _step_claims(protocol: Backup, language: Finite, instance: Instance) -> Mapping[str, Term]:
     """A claim about a step is one about the state before it; those that hold plainly are left."""
     state = language.state()
     found = {}
-    for name, step in STEPS.items():
-        if not step.of or instance.name in step.of:
+    for name, step in of_instance(STEPS, protocol.options).items():
+        if step.speaks_of(instance.name):
             claim = step.claim(protocol, state, instance.after)
             term = z3.simplify(z3.Or(z3.Not(instance.guard), claim))
             if not z3.is_true(term):

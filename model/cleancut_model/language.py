@@ -107,7 +107,7 @@ class Language(Protocol):
         """A sort with these values."""
 
     def index(self, name: str) -> Sort:
-        """A sort whose size the protocol does not know; drives are ordered by `less`."""
+        """A sort whose size the protocol does not know; its values are ordered by `less`."""
 
     def budget(self, name: str) -> Sort:
         """Numbers from 0 to what the instance allows."""
@@ -135,8 +135,8 @@ class Mutation:
     extra: Callable[..., None] | None = None
     replace: bool = False  # `extra` stands in for the whole action
 
-    def apply(self, body: Callable[..., None]) -> Callable[..., None]:
-        """The body of the action with the bug in it."""
+    def apply(self, body: Callable[..., None], protocol: Any) -> Callable[..., None]:
+        """The body of the action with the bug in it; `extra` gets the protocol, too."""
 
         def mutated(state: State, **arguments: Term) -> None:
             if not self.replace:
@@ -146,7 +146,7 @@ class Mutation:
                 kept = [w for w in state.writes if w[0].name not in self.without_writes]
                 state.writes[:] = kept
             if self.extra is not None:
-                self.extra(state, **arguments)
+                self.extra(protocol, state, **arguments)
 
         return mutated
 

@@ -7,118 +7,201 @@ from z3 import And, Implies, Not, Or
 
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
+from cleancut_model.properties.registry import (
+    Claim,
+    StateClaim,
+    clusters,
+    copies,
+    intact,
+    requests,
+)
 
-LEMMAS: Final[dict[str, Callable[[Backup, State], Term]]] = {}
+LEMMAS: Final[dict[str, Claim]] = {}
 
 
-def lemma(claim: Callable[[Backup, State], Term]) -> Callable[[Backup, State], Term]:
-    """Register a lemma."""
-    LEMMAS[claim.__name__] = claim
-    return claim
+def lemma(*needs: str) -> Callable[[StateClaim], StateClaim]:
+    """Register a lemma about the instances that have these parts."""
+
+    def register(claim: StateClaim) -> StateClaim:
+        LEMMAS[claim.__name__] = Claim(claim, needs)
+        return claim
+
+    return register
 
 
-@lemma
+@lemma()
 def jobs_fit_the_phase(p: Backup, s: State) -> Term:
     """Before the first commit a job is at most created; from it on, each has been prepared."""
+    none = "IDLE FAILED DEAD" if p.options.dies else "IDLE FAILED"
     return p.every(
         lambda d: And(
-            Implies(p.is_in(s.tx, p.tx, "IDLE FAILED"), s.js[d] == p.job.NONE),
-            Implies(p.is_in(s.tx, p.tx, "PREPARE ROLLBACK"), p.job_is(s, d, "NONE CREATED")),
+            Implies(p.tx_is(s, none), s.js[d] == p.job.NONE),
+            Implies(p.tx_is(s, "PREPARE ROLLBACK"), p.job_is(s, d, "NONE CREATED")),
             Implies(s.tx == p.tx.COMMIT, s.js[d] != p.job.NONE),
             Implies(s.tx == p.tx.DONE, Not(p.job_is(s, d, "NONE CREATED"))),
         )
     )
 
 
-@lemma
+@lemma()
 def drains_fit_the_phase(p: Backup, s: State) -> Term:
     """A created job's drive is drained; none is before the begin nor after the end."""
+    rest = "IDLE DONE FAILED DEAD" if p.options.dies else "IDLE DONE FAILED"
     return p.every(
         lambda d: And(
             Implies(s.js[d] == p.job.CREATED, s.drained[d]),
-            Implies(p.is_in(s.tx, p.tx, "IDLE DONE FAILED"), Not(s.drained[d])),
+            Implies(p.tx_is(s, rest), Not(s.drained[d])),
         )
     )
 
 
-@lemma
+@lemma()
 def a_drained_job_is_quiet(p: Backup, s: State) -> Term:
-    """A drive that is drained and has a job is quiet, and its job has only just started."""
+    """A drive that is drained and has a job is quiet, and its job has copied nothing yet."""
+    states = "CREATED RUNNING ABORTING" if p.options.grouped else "CREATED RUNNING"
     return p.every(
         lambda d: Implies(
             And(s.drained[d], s.js[d] != p.job.NONE),
             And(
                 p.quiet(s, d),
-                s.b[d] == p.copy.B_IDLE,
-                p.job_is(s, d, "CREATED RUNNING"),
+                p.each_worker(lambda w: s.b[d, w] == p.copy.B_IDLE),
+                p.job_is(s, d, states),
             ),
         )
     )
 
 
-@lemma
+@lemma()
 def copied_fits_the_job(p: Backup, s: State) -> Term:
     """Nothing is copied before a start nor after an end; all is when a job is pending."""
-    return p.m.all(
-        p.drive,
-        p.cluster,
+    return clusters(
+        p,
         lambda d, c: And(
-            Implies(s.copied[d, c], p.started(s, d)),
-            Implies(s.js[d] == p.job.PENDING, s.copied[d, c]),
+            Implies(s.copied[d, c], And(p.started(s, d), p.kept(s, d, c))),
+            Implies(p.job_is(s, d, "WAITING PENDING"), Not(p.needed(s, d, c))),
         ),
     )
 
 
-@lemma
+@lemma()
 def copied_is_the_cut(p: Backup, s: State) -> Term:
     """What is copied is the cut on the target; what is not is the cut on the drive."""
-    return p.m.all(
-        p.drive,
-        p.cluster,
+    return clusters(
+        p,
         lambda d, c: And(
             Implies(s.copied[d, c], s.tgt[d, c] == s.cut[d, c]),
             Implies(
-                And(s.tx != p.tx.IDLE, p.is_in(s.tx, p.tx, "COMMIT DONE"), p.active(s, d)),
-                Or(s.copied[d, c], s.src[d, c] == s.cut[d, c]),
+                And(
+                    p.tx_is(s, "COMMIT DONE"),
+                    p.active(s, d),
+                    intact(p, s, d),
+                    _to_copy(p, s, d, c),
+                ),
+                s.src[d, c] == s.cut[d, c],
             ),
         ),
     )
 
 
-@lemma
+def _to_copy(p: Backup, s: State, d: Term, c: Term) -> Term:
+    """Of a created job all is; of a started one what it needs."""
+    return Or(s.js[d] == p.job.CREATED, p.needed(s, d, c))
+
+
+@lemma()
 def background_copies_carry_the_cut(p: Backup, s: State) -> Term:
     """A copy under way belongs to a started job and holds a cluster that is not copied."""
-    return p.every(
-        lambda d: Implies(
-            s.b[d] != p.copy.B_IDLE,
+    return copies(
+        p,
+        lambda d, w: Implies(
+            s.b[d, w] != p.copy.B_IDLE,
             And(
                 p.job_is(s, d, "RUNNING PAUSED ABORTING"),
-                Not(s.copied[d, s.bc[d]]),
-                Implies(s.b[d] == p.copy.WRITE, s.bbuf[d] == s.cut[d, s.bc[d]]),
+                p.needed(s, d, s.bc[d, w]),
+                s.src[d, s.bc[d, w]] == s.cut[d, s.bc[d, w]],
+                Implies(s.b[d, w] == p.copy.WRITE, s.bbuf[d, w] == s.cut[d, s.bc[d, w]]),
             ),
-        )
+        ),
     )
 
 
-@lemma
+@lemma()
 def guest_copies_carry_the_cut(p: Backup, s: State) -> Term:
     """The same of copy-before-write; a write on its way to the drive has nothing left to copy."""
-    return p.every(
-        lambda d: And(
+    return requests(
+        p,
+        lambda d, r: And(
             Implies(
-                p.in_cbw(s, d),
+                p.in_cbw(s, d, r),
                 And(
                     p.job_is(s, d, "RUNNING PAUSED ABORTING"),
-                    Not(s.copied[d, s.gc[d]]),
-                    Implies(s.g[d] == p.guest.CBW_WRITE, s.gbuf[d] == s.cut[d, s.gc[d]]),
+                    p.needed(s, d, s.gc[d, r]),
+                    s.src[d, s.gc[d, r]] == s.cut[d, s.gc[d, r]],
+                    Implies(s.g[d, r] == p.guest.CBW_WRITE, s.gbuf[d, r] == s.cut[d, s.gc[d, r]]),
                 ),
             ),
-            Implies(And(s.g[d] == p.guest.WRITING, p.active(s, d)), s.copied[d, s.gc[d]]),
-        )
+            Implies(
+                And(s.g[d, r] == p.guest.WRITING, p.active(s, d), intact(p, s, d)),
+                Not(p.needed(s, d, s.gc[d, r])),
+            ),
+        ),
     )
 
 
-@lemma
+@lemma()
 def errors_fit_the_job(p: Backup, s: State) -> Term:
-    """Only a job that aborts or is gone has an error."""
-    return p.every(lambda d: Implies(s.error[d], p.job_is(s, d, "ABORTING GONE")))
+    """Only a job that aborts or is over has an error."""
+    return p.every(lambda d: Implies(s.error[d], Or(p.job_is(s, d, "ABORTING"), p.over(s, d))))
+
+
+@lemma("grouped")
+def a_group_moves_as_one(p: Backup, s: State) -> Term:
+    """If one job of a group is pending none runs; if one has failed none goes on."""
+    done = p.event.COMPLETED
+    return p.m.all(
+        p.drive,
+        p.drive,
+        lambda d, x: And(
+            Implies(p.job_is(s, d, "PENDING"), p.job_is(s, x, "PENDING ABORTING CONCLUDED GONE")),
+            Implies(
+                And(p.over(s, d), s.final[d] != done),
+                Or(p.job_is(s, x, "ABORTING"), p.over(s, x)),
+            ),
+        ),
+    )
+
+
+@lemma("breaks")
+def broken_jobs_are_ending(p: Backup, s: State) -> Term:
+    """A backup that was given up for a guest's write does not go on."""
+    return p.every(lambda d: Implies(s.broken[d], Or(p.job_is(s, d, "ABORTING"), p.over(s, d))))
+
+
+@lemma("partial")
+def what_is_not_copied_lies_below(p: Backup, s: State) -> Term:
+    """Where the backup holds nothing of its own, what lies below it is the cut."""
+    return clusters(
+        p,
+        lambda d, c: Implies(And(p.started(s, d), Not(s.todo[d, c])), s.base[d, c] == s.cut[d, c]),
+    )
+
+
+@lemma("partial")
+def the_bitmap_records_the_rest(p: Backup, s: State) -> Term:
+    """Where a drive has left the cut since its job started, its bitmap has a bit."""
+    return clusters(
+        p,
+        lambda d, c: Implies(And(p.started(s, d), s.src[d, c] != s.cut[d, c]), s.dirty[d, c]),
+    )
+
+
+@lemma("snapshot")
+def snapshots_are_taken_under_the_drains(p: Backup, s: State) -> Term:
+    """Until all snapshots are taken every drive is drained, and as it was at the cut."""
+    return clusters(
+        p,
+        lambda d, c: And(
+            Implies(And(p.tx_is(s, "COMMIT"), Not(s.snapped[d])), s.drained[d]),
+            Implies(And(p.tx_is(s, "COMMIT"), s.drained[d]), s.src[d, c] == s.cut[d, c]),
+        ),
+    )

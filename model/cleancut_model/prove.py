@@ -1,7 +1,8 @@
 """Proof by induction: for any number of drives, clusters and values, and for given numbers."""
 
+import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import z3
@@ -11,10 +12,9 @@ from cleancut_model.bugs import mutations
 from cleancut_model.finite import Finite
 from cleancut_model.language import State, Term
 from cleancut_model.lemmas import LEMMAS
-from cleancut_model.properties import STATES, STEPS
+from cleancut_model.properties import STATES, STEPS, of_instance
+from cleancut_model.properties.registry import Claim
 from cleancut_model.unbounded import Unbounded
-
-StateClaim = Callable[[Backup, State], Term]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +32,24 @@ class Prover:
     """The protocol without bounds, with what is known of its reachable states."""
 
     def __init__(self, options: Options, timeout_s: float, without: tuple[str, ...] = ()) -> None:
-        self.language = Unbounded()
+        self.language = Unbounded(single=_single(options))
         self.protocol = Backup(self.language, options, mutations(options.bug))
         self._timeout_ms = int(timeout_s * 1000)
-        known: dict[str, StateClaim] = {**STATES, **LEMMAS}
-        self._claims = {n: claim for n, claim in known.items() if n not in without}
+        known = of_instance({**STATES, **LEMMAS}, options)
+        self._claims = {name: each for name, each in known.items() if name not in without}
+        self._steps = of_instance(STEPS, options)
         self._before = self.language.state()
-        self._known = [claim(self.protocol, self._before) for claim in self._claims.values()]
+        self._known = _facts(self._claims, self.protocol, self._before)
 
     def claims(self) -> list[str]:
         """All that is proved: the state claims, the lemmas, the step claims."""
-        return [*self._claims, *STEPS]
+        return [*self._claims, *self._steps]
 
     def prove(self, name: str) -> Verdict:
         """One claim: it holds at first and every step keeps it, or every step has it."""
         started = time.monotonic()
         worst = Verdict(name, "proved", "", 0.0)
-        goals = self._step_goals(name) if name in STEPS else self._state_goals(name)
+        goals = self._step_goals(name) if name in self._steps else self._state_goals(name)
         for action, facts, goal in goals:
             solver = self._solver()
             solver.add(facts)
@@ -63,16 +64,19 @@ class Prover:
         return Verdict(name, worst.status, worst.action, seconds, worst.picture)
 
     def _state_goals(self, name: str) -> Iterator[tuple[str, list[Term], Term]]:
-        claim = self._claims[name]
+        claim = self._claims[name].claim
+        if self._claims[name].implied:
+            yield "no step", self._known, claim(self.protocol, self._before)
+            return
         yield "the first state", [self.language.initial()], claim(self.protocol, self._before)
         for action in self.language.actions:
             guard, after, _ = self.language.elaborate(action)
             yield action.name, [*self._known, guard], claim(self.protocol, after)
 
     def _step_goals(self, name: str) -> Iterator[tuple[str, list[Term], Term]]:
-        step = STEPS[name]
+        step = self._steps[name]
         for action in self.language.actions:
-            if not step.of or action.name in step.of:
+            if step.speaks_of(action.name):
                 guard, after, _ = self.language.elaborate(action)
                 goal = step.claim(self.protocol, self._before, after)
                 yield action.name, [*self._known, guard], goal
@@ -95,6 +99,17 @@ class Prover:
         return solver
 
 
+def _facts(claims: Mapping[str, Claim], protocol: Backup, state: State) -> list[Term]:
+    """What may be taken for granted of a state: all that is proved by induction."""
+    return [each.claim(protocol, state) for each in claims.values() if not each.implied]
+
+
+def _single(options: Options) -> frozenset[str]:
+    """The sorts of which there is but one value: the instance has one request at once."""
+    sizes = {"Request": options.requests, "Worker": options.workers}
+    return frozenset(name for name, size in sizes.items() if size == 1)
+
+
 class FiniteProver:
     """The same induction for given sizes, with no quantifier: a cross-check of the other."""
 
@@ -102,15 +117,16 @@ class FiniteProver:
         self.language = Finite(sizes=options.sizes())
         self.protocol = Backup(self.language, options, mutations(options.bug))
         self._timeout_ms = int(timeout_s * 1000)
-        self._claims: dict[str, StateClaim] = {**STATES, **LEMMAS}
+        self._claims = of_instance({**STATES, **LEMMAS}, options)
+        self._steps = of_instance(STEPS, options)
         self._instances = list(self.language.instances())
         before = self.language.state()
         self._before = before
-        self._known = [claim(self.protocol, before) for claim in self._claims.values()]
+        self._known = _facts(self._claims, self.protocol, before)
 
     def claims(self) -> list[str]:
         """All that is proved."""
-        return [*self._claims, *STEPS]
+        return [*self._claims, *self._steps]
 
     def prove(self, name: str) -> Verdict:
         """One claim, for every action with every choice of arguments."""
@@ -127,21 +143,25 @@ class FiniteProver:
         return Verdict(name, "proved", "", time.monotonic() - started)
 
     def _goals(self, name: str) -> Iterator[tuple[str, Term]]:
-        if name in self._claims:
+        known = self._claims.get(name)
+        if known is not None and known.implied:
+            yield "no step", known.claim(self.protocol, self._before)
+            return
+        if known is not None:
             first = [
                 self.language.symbol(n) == _typed(self.language, n, value)
                 for n, value in self.language.initial().items()
             ]
-            claim = self._claims[name]
-            yield "the first state", z3.Implies(z3.And(first), claim(self.protocol, self._before))
-        step = STEPS.get(name)
+            goal = known.claim(self.protocol, self._before)
+            yield "the first state", z3.Implies(z3.And(first), goal)
+        step = self._steps.get(name)
         for instance in self._instances:
-            if step is not None and step.of and instance.name not in step.of:
+            if step is not None and not step.speaks_of(instance.name):
                 continue
             if step is not None:
                 goal = step.claim(self.protocol, self._before, instance.after)
             else:
-                goal = self._claims[name](self.protocol, instance.after)
+                goal = self._claims[name].claim(self.protocol, instance.after)
             if not z3.is_true(simple := z3.simplify(z3.Implies(instance.guard, goal))):
                 yield instance.name, simple
 
@@ -168,20 +188,19 @@ def show(model: z3.ModelRef, protocol: Backup) -> str:
     """The state from which a step breaks a claim, one variable a line."""
     lines = []
     functions = {f.name(): f for f in model.decls()}
-    sizes = {s.name: model.get_universe(s.sort) or [] for s in (protocol.drive, protocol.cluster)}
     for field in protocol.m.fields.values():
-        if field.name not in functions or (field.index and not sizes["Drive"]):
+        if field.name not in functions:
             continue
+        of = functions[field.name]
         if not field.index:
-            lines.append(f"  {field.name} = {model.eval(functions[field.name]())}")
+            lines.append(f"  {field.name} = {model.eval(of())}")
             continue
-        keys = [[u] for u in sizes["Drive"]]
-        if len(field.index) == 2:
-            keys = [[*key, u] for key in keys for u in sizes["Cluster"]]
-        cells = [f"{_short(k)}: {model.eval(functions[field.name](*k))}" for k in keys]
-        lines.append(f"  {field.name} = {{{', '.join(cells)}}}")
+        rows = [sort.values or model.get_universe(sort.sort) or [] for sort in field.index]
+        cells = [f"{_short(key)}: {model.eval(of(*key))}" for key in itertools.product(*rows)]
+        if cells:
+            lines.append(f"  {field.name} = {{{', '.join(cells)}}}")
     return "\n".join(lines).replace("!val!", "")
 
 
-def _short(key: list[Term]) -> str:
+def _short(key: tuple[Term, ...]) -> str:
     return " ".join(str(part) for part in key)

@@ -25,12 +25,23 @@ def _enum_sort(name: str, names: list[str]) -> tuple[Any, list[Term]]:
     return _ENUMS[key]
 
 
+def _total_order(sort: Any, less: Any) -> list[Term]:
+    x, y, z = z3.Consts("x y z", sort)
+    return [
+        z3.ForAll([x], z3.Not(less(x, x))),
+        z3.ForAll([x, y], z3.Or(less(x, y), less(y, x), x == y)),
+        z3.ForAll([x, y, z], z3.Implies(z3.And(less(x, y), less(y, z)), less(x, z))),
+    ]
+
+
 @dataclass(slots=True)
 class Unbounded(Declarations):
     """Elaborates a protocol for all sizes at once."""
 
+    single: frozenset[str] = frozenset()  # index sorts that have one value only
     axioms: list[Term] = field(default_factory=list)
     _orders: dict[str, Any] = field(default_factory=dict)
+    _ordered: set[str] = field(default_factory=set)  # those whose order is asked for
 
     def enum(self, name: str, names: str) -> Sort:
         """A sort with these values."""
@@ -39,16 +50,11 @@ class Unbounded(Declarations):
         return Sort(name, sort, listed, values, values[0])
 
     def index(self, name: str) -> Sort:
-        """An uninterpreted sort with a total order."""
+        """An uninterpreted sort with a total order, unless it has one value only."""
+        if name in self.single:
+            return self.enum(name, f"{name.lower()}0")
         sort = z3.DeclareSort(name)
-        less = z3.Function(f"less_{name}", sort, sort, z3.BoolSort())
-        x, y, z = z3.Consts("x y z", sort)
-        self._orders[name] = less
-        self.axioms += [
-            z3.ForAll([x], z3.Not(less(x, x))),
-            z3.ForAll([x, y], z3.Or(less(x, y), less(y, x), x == y)),
-            z3.ForAll([x, y, z], z3.Implies(z3.And(less(x, y), less(y, z)), less(x, z))),
-        ]
+        self._orders[name] = z3.Function(f"less_{name}", sort, sort, z3.BoolSort())
         return Sort(name, sort, [], [], z3.Const(f"{name}_zero", sort))
 
     def budget(self, name: str) -> Sort:
@@ -57,7 +63,11 @@ class Unbounded(Declarations):
 
     def less(self, a: Term, b: Term) -> Term:
         """The order of an index sort."""
-        return self._orders[a.sort().name()](a, b)
+        name = a.sort().name()
+        if name not in self._ordered:
+            self._ordered.add(name)
+            self.axioms += _total_order(a.sort(), self._orders[name])
+        return self._orders[name](a, b)
 
     def all(self, *sorts_and_body: Any) -> Term:
         """A universal quantifier."""
@@ -70,8 +80,12 @@ class Unbounded(Declarations):
     @staticmethod
     def _quantify(quantifier: Any, sorts_and_body: tuple[Any, ...]) -> Term:
         *sorts, body = sorts_and_body
-        bound = [z3.FreshConst(sort.sort, sort.name.lower()[0]) for sort in sorts]
-        return quantifier(bound, body(*bound))
+        terms = [
+            s.values[0] if len(s.values) == 1 else z3.FreshConst(s.sort, s.name.lower()[0])
+            for s in sorts
+        ]
+        bound = [t for t, s in zip(terms, sorts, strict=True) if len(s.values) != 1]
+        return quantifier(bound, body(*terms)) if bound else body(*terms)
 
     def _value(self, of: Field, key: Key) -> Term:
         if not of.index:

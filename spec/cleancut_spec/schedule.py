@@ -1,7 +1,8 @@
 """The schedule: a list of step labels that the model's actions and the engine's steps both bear.
 
 A label is a name with the drive, the cluster and the errno that the name takes, in this order:
-`prepare d0`, `copy_read d0 c1`, `fail_copy_write d1 c0 ENOSPC`, `reply`.
+`prepare d0`, `copy_read d0 c1`, `fail_copy_write d1 c0 ENOSPC`, `reply`. Where a drive has several
+guest requests or copies at once, the number of the one that steps comes last: `copy_read d0 c1 r1`.
 """
 
 import re
@@ -34,12 +35,16 @@ STEPS: Final[dict[str, Step]] = {
         _step("begin", "", "the client's transaction is taken up", by_client=True),
         _step("drain", "d", "no further guest request of the drive starts"),
         _step("prepare", "d", "the drive is quiet; job, target and filter are made"),
+        _step("find_busy", "d", "the drive has another job; rollback begins"),
+        _step("fail_other", "", "an action that is no backup fails; rollback begins"),
         _step("fail_prepare", "d", "the action is refused; rollback begins"),
         _step("rollback", "d", "the job is taken back, newest first"),
         _step("commit", "d", "the job is started, all being prepared"),
         _step("undrain", "d", "guest requests of the drive start again"),
         _step("reply", "", "the transaction has succeeded"),
         _step("refuse", "", "the transaction has failed and nothing of it is left"),
+        _step("commit_snapshot", "d", "the drive's snapshot is taken"),
+        _step("begin_again", "", "the client comes with another transaction", by_client=True),
         # the guest
         _step("guest_write", "dc", "the guest submits a write", by_client=True),
         _step("guest_start", "d", "the write needs no copy and goes to the drive"),
@@ -59,9 +64,22 @@ STEPS: Final[dict[str, Step]] = {
         _step("resume", "d", "the client resumes the job", by_client=True),
         _step("cancel", "d", "the client cancels the job, which is not paused", by_client=True),
         _step("force_cancel", "d", "the client cancels the job, paused or not", by_client=True),
-        _step("finish", "d", "all is copied: waiting, then pending"),
+        _step("set_speed", "d", "the client limits the job's rate", by_client=True),
+        _step("finish", "d", "all is copied: waiting, then pending unless grouped"),
+        _step("group_pending", "", "all of the group have copied all: they are pending"),
         _step("complete", "d", "the job ends well"),
+        _step("group_complete", "", "the jobs of the group end well"),
+        _step("finalize", "d", "the client finalizes the job, or its group", by_client=True),
+        _step("group_cancel", "", "one of the group has failed: the others are cancelled"),
         _step("abort", "d", "the job ends, failed or cancelled"),
+        _step("dismiss", "d", "the client dismisses the job, which is over", by_client=True),
+        # what surrounds them
+        _step("other_start", "d", "another command starts a job on the drive", by_client=True),
+        _step("other_end", "d", "that job ends", by_client=True),
+        _step("disconnect", "", "the client's connection ends", by_client=True),
+        _step("reconnect", "", "the client connects anew", by_client=True),
+        _step("die", "", "the process ends", by_client=True),
+        _step("restart", "", "a new process begins", by_client=True),
     )
 }
 
@@ -72,12 +90,13 @@ class LabelError(ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Label:
-    """One step of a schedule; drives and clusters are numbers from 0."""
+    """One step of a schedule; drives, clusters and requests are numbers from 0."""
 
     name: str
     drive: int | None = None
     cluster: int | None = None
     errno: str | None = None
+    request: int | None = None
 
     def __str__(self) -> str:
         words = [self.name]
@@ -87,9 +106,12 @@ class Label:
             words.append(f"c{self.cluster}")
         if self.errno is not None:
             words.append(self.errno)
+        if self.request is not None:
+            words.append(f"r{self.request}")
         return " ".join(words)
 
 
+_REQUEST: Final = re.compile(r"r(\d+)")
 _FORM = {"drive": re.compile(r"d(\d+)"), "cluster": re.compile(r"c(\d+)")}
 
 
@@ -110,6 +132,9 @@ def parse_label(text: str) -> Label:
         if not words:
             raise LabelError(f"{text!r}: {name} names an errno, as EIO")
         fields["errno"] = words.pop(0)
+    if step.drive and words and (match := _REQUEST.fullmatch(words[0])):
+        fields["request"] = int(match[1])
+        words.pop(0)
     if words:
         raise LabelError(f"{text!r}: {name} takes no {words[0]!r}")
     return Label(name, **fields)  # type: ignore[arg-type]

@@ -1,8 +1,12 @@
 """What the protocol promises, each claim with the clauses that it is the model's reading of."""
 
-from cleancut_model.properties import point_in_time, transaction  # they register their claims
+from cleancut_model.properties import (
+    bitmaps,
+    point_in_time,
+    transaction,
+)  # they register their claims
 from cleancut_model.properties.jobs import STATUS, follows
-from cleancut_model.properties.registry import STATES, STEPS, WITNESSES
+from cleancut_model.properties.registry import STATES, STEPS, WITNESSES, of_instance
 from cleancut_model.properties.witnesses import ended, waits
 
 __all__ = [
@@ -10,8 +14,10 @@ __all__ = [
     "STATUS",
     "STEPS",
     "WITNESSES",
+    "bitmaps",
     "ended",
     "follows",
+    "of_instance",
     "point_in_time",
     "transaction",
     "waits",

@@ -9,14 +9,16 @@ from cleancut_model.language import State, Term
 from cleancut_model.properties.registry import (
     always,
     clusters,
+    dead,
     each_step,
     enabled,
+    forgotten,
 )
 from cleancut_spec import cites
 from cleancut_spec.jobs import FOLLOWS, Status
 
 
-@always
+@always("ends", implied=True)
 @cites("JOB-END-1")
 def a_running_job_can_go_on(p: Backup, s: State) -> Term:
     """A running job whose drive is not drained has a step, or a guest request it waits for has."""
@@ -24,26 +26,55 @@ def a_running_job_can_go_on(p: Backup, s: State) -> Term:
         lambda d: Implies(
             And(s.js[d] == p.job.RUNNING, Not(s.drained[d])),
             Or(
-                p.in_cbw(s, d),
-                enabled(p, s, "copy_read", d, s.bc[d]),
-                enabled(p, s, "copy_write", d, s.bc[d]),
                 enabled(p, s, "finish", d),
-                p.m.any(p.cluster, lambda c: enabled(p, s, "copy_claim", d, c)),
-                s.g[d] == p.guest.WRITING,
+                p.m.any(p.worker, lambda w: _copy_goes_on(p, s, d, w)),
+                p.m.any(p.request, lambda r: p.guest_is(s, d, r, "CBW_READ CBW_WRITE WRITING")),
             ),
         )
     )
 
 
-@always
+def _copy_goes_on(p: Backup, s: State, d: Term, w: Term) -> Term:
+    return Or(
+        enabled(p, s, "copy_read", d, w, s.bc[d, w]),
+        enabled(p, s, "copy_write", d, w, s.bc[d, w]),
+        p.m.any(p.cluster, lambda c: enabled(p, s, "copy_claim", d, w, c)),
+    )
+
+
+@always(implied=True)
+@cites("JOB-END-1")
+def what_is_pending_or_aborting_can_end(p: Backup, s: State) -> Term:
+    """A job that has nothing left to copy ends, or waits for its group, its drain or the client."""
+    group = enabled(p, s, "group_cancel")
+    return p.every(
+        lambda d: And(
+            Implies(
+                s.js[d] == p.job.PENDING,
+                Or(
+                    enabled(p, s, "complete", d),
+                    enabled(p, s, "group_complete"),
+                    group,
+                    BoolVal(p.options.manual),
+                ),
+            ),
+            Implies(
+                And(s.js[d] == p.job.ABORTING, Not(s.drained[d]), p.at_rest(s, d)),
+                Or(enabled(p, s, "abort", d), group, p.m.any(p.drive, lambda x: s.drained[x])),
+            ),
+        )
+    )
+
+
+@always()
 @cites("JOB-LIST-1", "EV-FINAL-1", "EV-FINAL-2")
 def one_final_event(p: Backup, s: State) -> Term:
-    """A job is gone exactly when it has had its one final event, which tells whether it failed."""
+    """A job is over exactly when it has had its one final event, which tells whether it failed."""
     return p.every(
         lambda d: And(
             s.final[d] != p.event.TWICE,
-            (s.final[d] != p.event.NO_EVENT) == (s.js[d] == p.job.GONE),
-            Implies(s.js[d] == p.job.GONE, (s.final[d] == p.event.FAILED) == s.error[d]),
+            Or(dead(p, s), (s.final[d] != p.event.NO_EVENT) == p.over(s, d)),
+            Implies(p.over(s, d), (s.final[d] == p.event.FAILED) == s.error[d]),
         )
     )
 
@@ -51,15 +82,50 @@ def one_final_event(p: Backup, s: State) -> Term:
 @each_step()
 @cites("JOB-LIST-1", "JOB-FREE-1", "EV-LAST-1")
 def what_is_gone_is_gone(p: Backup, s: State, t: State) -> Term:
-    """Once a job is gone it stays so: no further event, and its target does not change."""
+    """Once a job is over it stays so: no further event, and its target does not change.
+
+    The next transaction, or the end of the process, forgets it.
+    """
+
+    def stays(d: Term) -> Term:
+        return And(
+            t.final[d] == s.final[d],
+            Not(t.drained[d]),
+            Or(t.js[d] == s.js[d], t.js[d] == p.job.GONE),
+        )
+
     return And(
-        p.every(
-            lambda d: Implies(
-                s.js[d] == p.job.GONE,
-                And(t.js[d] == p.job.GONE, t.final[d] == s.final[d], Not(t.drained[d])),
-            )
-        ),
-        clusters(p, lambda d, c: Implies(s.js[d] == p.job.GONE, t.tgt[d, c] == s.tgt[d, c])),
+        p.every(lambda d: Implies(p.over(s, d), Or(forgotten(p, t), stays(d)))),
+        clusters(p, lambda d, c: Implies(p.over(s, d), t.tgt[d, c] == s.tgt[d, c])),
+    )
+
+
+@each_step(but=("finalize", "cancel", "force_cancel", "group_cancel", "die"), needs=("manual",))
+@cites("JOB-MANUAL-1")
+def a_pending_job_waits_for_the_client(p: Backup, s: State, t: State) -> Term:
+    """A job that is to be finalized by hand stays pending until it is, or is cancelled."""
+    return p.every(lambda d: Implies(p.job_is(s, d, "PENDING"), p.job_is(t, d, "PENDING")))
+
+
+@each_step(needs=("manual",))
+@cites("JOB-MANUAL-2", "JOB-LIST-1")
+def a_concluded_job_waits_for_the_client(p: Backup, s: State, t: State) -> Term:
+    """A job that is to be dismissed by hand is concluded before it is gone."""
+    return p.every(
+        lambda d: Implies(
+            And(t.js[d] == p.job.GONE, s.js[d] != p.job.GONE), p.job_is(s, d, "CONCLUDED")
+        )
+    )
+
+
+@always("grouped")
+@cites("TX-GROUP-1")
+def a_group_ends_as_one(p: Backup, s: State) -> Term:
+    """If one job of a group completes, all do."""
+    return p.m.all(
+        p.drive,
+        p.drive,
+        lambda d, x: Implies(s.final[d] == p.event.COMPLETED, s.final[x] == p.event.COMPLETED),
     )
 
 
@@ -69,8 +135,10 @@ STATUS: Final[dict[str, Status]] = {
     "CREATED": Status.CREATED,
     "RUNNING": Status.RUNNING,
     "PAUSED": Status.PAUSED,
+    "WAITING": Status.WAITING,
     "PENDING": Status.PENDING,
     "ABORTING": Status.ABORTING,
+    "CONCLUDED": Status.CONCLUDED,
     "GONE": Status.NULL,
 }
 
@@ -99,11 +167,12 @@ def follows(before: str, after: str) -> bool:
 @each_step()
 @cites("JOB-STATUS-1")
 def status_follows_the_table(p: Backup, s: State, t: State) -> Term:
-    """Each change of a job is a way through the job-status table."""
+    """Each change of a job is a way through the job-status table, as long as the process lives."""
     ways = {a: [b for b in p.job.names if a == b or follows(a, b)] for a in p.job.names}
     return p.every(
         lambda d: Or(
             t.js[d] == s.js[d],
+            forgotten(p, t),
             *[And(p.job_is(s, d, a), p.job_is(t, d, " ".join(b))) for a, b in ways.items()],
         )
     )
@@ -115,7 +184,10 @@ def a_paused_job_takes_nothing_new(p: Backup, s: State, t: State) -> Term:
     """A paused job with nothing in flight starts no copy."""
     return p.every(
         lambda d: Implies(
-            And(s.js[d] == p.job.PAUSED, s.b[d] == p.copy.B_IDLE), t.b[d] == p.copy.B_IDLE
+            s.js[d] == p.job.PAUSED,
+            p.each_worker(
+                lambda w: Implies(s.b[d, w] == p.copy.B_IDLE, t.b[d, w] == p.copy.B_IDLE)
+            ),
         )
     )
 
@@ -139,7 +211,8 @@ def a_cancelled_job_ends_cancelled(p: Backup, s: State, t: State) -> Term:
             And(s.js[d] == p.job.ABORTING, Not(s.error[d])),
             Or(
                 And(t.js[d] == p.job.ABORTING, Not(t.error[d])),
-                And(t.js[d] == p.job.GONE, t.final[d] == p.event.CANCELLED),
+                And(p.over(t, d), t.final[d] == p.event.CANCELLED),
+                dead(p, t),
             ),
         )
     )
@@ -159,16 +232,15 @@ _FAILS: Final = ("fail_copy_read", "fail_copy_write")
 
 def _on_failure(p: Backup, s: State, t: State, d: Term, states: str, error: bool) -> Term:
     """What a failed copy does to a job that has not ended or been told to."""
-    hit = And(p.job_is(s, d, "RUNNING PAUSED"), s.b[d] != t.b[d])
+    failed = p.m.any(p.worker, lambda w: s.b[d, w] != t.b[d, w])
+    hit = And(p.job_is(s, d, "RUNNING PAUSED"), failed)
     return Implies(hit, And(p.job_is(t, d, states), t.error[d] == BoolVal(error)))
 
 
-@each_step(*_FAILS)
+@each_step(*_FAILS, needs=("policy=report",))
 @cites("POLICY-REPORT-1")
 def report_ends_the_job(p: Backup, s: State, t: State) -> Term:
     """Under report an error ends the job with that error."""
-    if p.options.policy != "report":
-        return BoolVal(True)
     return p.every(lambda d: _on_failure(p, s, t, d, "ABORTING", True))
 
 
@@ -182,21 +254,17 @@ def ignore_leaves_no_hole(p: Backup, s: State, t: State) -> Term:
     return And(kept, p.every(lambda d: t.js[d] == s.js[d]))
 
 
-@each_step(*_FAILS)
+@each_step(*_FAILS, needs=("policy=stop",))
 @cites("POLICY-STOP-1")
 def stop_pauses_the_job(p: Backup, s: State, t: State) -> Term:
     """Under stop an error pauses the job."""
-    if p.options.policy != "stop":
-        return BoolVal(True)
     return p.every(lambda d: _on_failure(p, s, t, d, "PAUSED", False))
 
 
-@each_step(*_FAILS)
+@each_step(*_FAILS, needs=("stops_at_enospc",))
 @cites("POLICY-ENOSPC-1")
 def enospc_stops_or_reports(p: Backup, s: State, t: State) -> Term:
     """Under enospc an error pauses the job or ends it, and ends it only as failed."""
-    if p.options.policy != "enospc":
-        return BoolVal(True)
     return p.every(
         lambda d: Or(
             _on_failure(p, s, t, d, "PAUSED", False), _on_failure(p, s, t, d, "ABORTING", True)

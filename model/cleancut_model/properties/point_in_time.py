@@ -7,23 +7,25 @@ from cleancut_model.language import State, Term
 from cleancut_model.properties.registry import (
     always,
     clusters,
+    copies,
     each_step,
     enabled,
-    tx_is,
+    intact,
+    requests,
 )
 from cleancut_spec import cites
 
 
-@always
-@cites("PIT-ONE-1", "PIT-ALL-1")
+@always()
+@cites("PIT-ONE-1", "PIT-ALL-1", "SYNC-TOP-1")
 def completed_backups_share_the_cut(p: Backup, s: State) -> Term:
-    """Each completed target equals its drive at the one instant of the first commit.
+    """Each completed target, with what lies below it, is its drive at the first commit.
 
     No action makes the cut: the drives are drained, committed and released one by one.
     """
     return clusters(
         p,
-        lambda d, c: Implies(s.final[d] == p.event.COMPLETED, s.tgt[d, c] == s.cut[d, c]),
+        lambda d, c: Implies(s.final[d] == p.event.COMPLETED, p.restored(s, d, c) == s.cut[d, c]),
     )
 
 
@@ -31,36 +33,37 @@ def completed_backups_share_the_cut(p: Backup, s: State) -> Term:
 @cites("PIT-BEFORE-1")
 def the_cut_holds_what_was_written_before(p: Backup, s: State, t: State) -> Term:
     """At the first commit the cut is what each drive holds then."""
-    return clusters(p, lambda d, c: Implies(tx_is(p, s, "PREPARE"), t.cut[d, c] == s.src[d, c]))
+    return clusters(p, lambda d, c: Implies(p.tx_is(s, "PREPARE"), t.cut[d, c] == s.src[d, c]))
 
 
 @each_step()
 @cites("PIT-AFTER-1", "PIT-ALL-1")
 def the_cut_does_not_move(p: Backup, s: State, t: State) -> Term:
     """After the first commit no write changes the cut."""
-    return clusters(p, lambda d, c: Implies(tx_is(p, s, "COMMIT DONE"), t.cut[d, c] == s.cut[d, c]))
+    return clusters(p, lambda d, c: Implies(p.tx_is(s, "COMMIT DONE"), t.cut[d, c] == s.cut[d, c]))
 
 
-@always
+@always()
 @cites("CBW-COPY-1")
 def old_data_is_somewhere(p: Backup, s: State) -> Term:
     """Where a started job's drive has left the cut, the target holds it."""
     return clusters(
         p,
         lambda d, c: Implies(
-            And(p.started(s, d), s.src[d, c] != s.cut[d, c]), s.tgt[d, c] == s.cut[d, c]
+            And(p.started(s, d), intact(p, s, d), p.kept(s, d, c), s.src[d, c] != s.cut[d, c]),
+            s.tgt[d, c] == s.cut[d, c],
         ),
     )
 
 
-@always
-@cites("CBW-PAUSE-1")
-def a_paused_job_keeps_the_cut(p: Backup, s: State) -> Term:
-    """The same of a job that is paused or pending: its filter does not rest."""
+@always()
+@cites("CBW-PAUSE-1", "SYNC-NONE-1")
+def a_reader_sees_the_cut(p: Backup, s: State) -> Term:
+    """While the filter stands, paused or not, what is not copied is still on the drive."""
     return clusters(
         p,
         lambda d, c: Implies(
-            And(p.job_is(s, d, "PAUSED PENDING"), Not(s.copied[d, c])),
+            And(p.job_is(s, d, "RUNNING PAUSED WAITING PENDING"), p.needed(s, d, c)),
             s.src[d, c] == s.cut[d, c],
         ),
     )
@@ -73,35 +76,89 @@ def a_copied_cluster_is_left_alone(p: Backup, s: State, t: State) -> Term:
     return clusters(p, lambda d, c: Implies(s.copied[d, c], t.tgt[d, c] == s.tgt[d, c]))
 
 
-@always
+@each_step(needs=("partial",))
+@cites("SYNC-TOP-1")
+def nothing_else_is_copied(p: Backup, s: State, t: State) -> Term:
+    """With sync top, or by a bitmap, no other cluster of the target changes."""
+    return clusters(
+        p,
+        lambda d, c: Implies(And(p.started(s, d), Not(s.todo[d, c])), t.tgt[d, c] == s.tgt[d, c]),
+    )
+
+
+@always("sync=none")
+@cites("SYNC-NONE-1")
+def sync_none_copies_only_before_writes(p: Backup, s: State) -> Term:
+    """With sync none there is no background copy, and no end but by cancel or error."""
+    return And(
+        copies(p, lambda d, w: s.b[d, w] == p.copy.B_IDLE),
+        p.every(lambda d: Not(p.job_is(s, d, "WAITING PENDING"))),
+        p.every(lambda d: s.final[d] != p.event.COMPLETED),
+    )
+
+
+@always()
 @cites("CBW-OVERLAP-1")
 def requests_take_turns(p: Backup, s: State) -> Term:
-    """No guest write and background copy hold one cluster at once."""
-    return p.every(
-        lambda d: Not(
-            And(
-                s.b[d] != p.copy.B_IDLE,
-                p.guest_is(s, d, "CBW_READ CBW_WRITE WRITING"),
-                s.bc[d] == s.gc[d],
-            )
-        )
+    """No guest write and background copy hold one cluster at once, nor two copies."""
+
+    def busy(d: Term, w: Term) -> Term:
+        return s.b[d, w] != p.copy.B_IDLE
+
+    return And(
+        p.m.all(
+            p.drive,
+            p.worker,
+            p.request,
+            lambda d, w, r: Not(And(busy(d, w), p.holds(s, d, r, s.bc[d, w]))),
+        ),
+        p.m.all(
+            p.drive,
+            p.worker,
+            p.worker,
+            lambda d, w, x: Not(And(w != x, busy(d, w), p.copies(s, d, x, s.bc[d, w]))),
+        ),
+    )
+
+
+@always()
+@cites("CBW-OVERLAP-1")
+def writes_wait_for_copies(p: Backup, s: State) -> Term:
+    """While one guest request copies a cluster, no other holds it."""
+    return p.m.all(
+        p.drive,
+        p.request,
+        p.request,
+        lambda d, r, x: Not(And(r != x, p.in_cbw(s, d, r), p.holds(s, d, x, s.gc[d, r]))),
     )
 
 
 @each_step("fail_cbw_read", "fail_cbw_write")
 @cites("CBW-ERROR-1")
 def a_refused_write_changes_nothing(p: Backup, s: State, t: State) -> Term:
-    """When copy-before-write fails, drive, target and job are as before."""
-    return And(
-        clusters(
-            p,
-            lambda d, c: And(
-                t.src[d, c] == s.src[d, c],
-                t.tgt[d, c] == s.tgt[d, c],
-                t.copied[d, c] == s.copied[d, c],
-            ),
+    """When copy-before-write fails, drive and target are as before, and so is the job."""
+    same = clusters(
+        p,
+        lambda d, c: And(
+            t.src[d, c] == s.src[d, c],
+            t.tgt[d, c] == s.tgt[d, c],
+            t.copied[d, c] == s.copied[d, c],
         ),
-        p.every(lambda d: t.js[d] == s.js[d]),
+    )
+    if p.options.breaks:
+        return same
+    return And(same, p.every(lambda d: t.js[d] == s.js[d]))
+
+
+@each_step("fail_cbw_read", "fail_cbw_write", needs=("breaks",))
+@cites("CBW-ERROR-1")
+def a_broken_snapshot_ends_the_job(p: Backup, s: State, t: State) -> Term:
+    """If the guest's write goes on where its copy failed, the backup ends with an error."""
+    return p.every(
+        lambda d: Implies(
+            And(t.broken[d], p.job_is(s, d, "RUNNING PAUSED"), Not(s.broken[d])),
+            And(p.job_is(t, d, "ABORTING"), t.error[d]),
+        )
     )
 
 
@@ -113,11 +170,14 @@ def only_guest_writes_change_a_drive(p: Backup, s: State, t: State) -> Term:
         p,
         lambda d, c: Or(
             t.src[d, c] == s.src[d, c],
-            And(
-                s.g[d] == p.guest.WRITING,
-                t.g[d] == p.guest.G_IDLE,
-                s.gc[d] == c,
-                t.src[d, c] == s.gv[d],
+            p.m.any(
+                p.request,
+                lambda r: And(
+                    s.g[d, r] == p.guest.WRITING,
+                    t.g[d, r] == p.guest.G_IDLE,
+                    s.gc[d, r] == c,
+                    t.src[d, c] == s.gv[d, r],
+                ),
             ),
         ),
     )
@@ -127,32 +187,51 @@ def only_guest_writes_change_a_drive(p: Backup, s: State, t: State) -> Term:
 @cites("GUEST-WRITE-1")
 def an_ended_write_is_on_the_drive(p: Backup, s: State, t: State) -> Term:
     """A guest write that ends well is what the drive holds."""
-    return p.every(
-        lambda d: Implies(
-            And(s.g[d] == p.guest.WRITING, t.g[d] == p.guest.G_IDLE),
-            t.src[d, s.gc[d]] == s.gv[d],
-        )
+    return requests(
+        p,
+        lambda d, r: Implies(
+            And(s.g[d, r] == p.guest.WRITING, t.g[d, r] == p.guest.G_IDLE),
+            t.src[d, s.gc[d, r]] == s.gv[d, r],
+        ),
     )
 
 
-@always
+@always(implied=True)
 @cites("GUEST-LIVE-1")
 def a_guest_request_can_go_on(p: Backup, s: State) -> Term:
-    """Unless its drive is drained, a guest's request has a step, or the copy it waits for has."""
-    return p.every(
-        lambda d: Implies(
-            And(s.g[d] != p.guest.G_IDLE, Or(Not(s.drained[d]), Not(p.quiet(s, d)))),
-            Or(
-                *[enabled(p, s, name, d) for name in ("guest_start", "cbw_claim", "guest_done")],
-                *[enabled(p, s, name, d, s.gc[d]) for name in ("cbw_read", "cbw_write")],
-                *[enabled(p, s, name, d, s.bc[d]) for name in ("copy_read", "copy_write")],
-            ),
-        )
+    """A guest's request has a step, or waits for a drain or for a copy that has one."""
+    return requests(
+        p,
+        lambda d, r: Implies(
+            And(s.g[d, r] != p.guest.G_IDLE, Not(And(s.drained[d], s.g[d, r] == p.guest.ARRIVED))),
+            Or(_steps(p, s, d, r), _waits_for_a_copy(p, s, d, s.gc[d, r])),
+        ),
     )
 
 
-@always
+def _steps(p: Backup, s: State, d: Term, r: Term) -> Term:
+    """The guest's request has a step of its own."""
+    plain = [enabled(p, s, name, d, r) for name in ("guest_start", "cbw_claim", "guest_done")]
+    copying = [enabled(p, s, name, d, r, s.gc[d, r]) for name in ("cbw_read", "cbw_write")]
+    return Or(*plain, *copying)
+
+
+def _waits_for_a_copy(p: Backup, s: State, d: Term, c: Term) -> Term:
+    """The cluster is being copied, and that copy has a step."""
+
+    def of_worker(w: Term) -> Term:
+        steps = [enabled(p, s, name, d, w, c) for name in ("copy_read", "copy_write")]
+        return And(p.copies(s, d, w, c), Or(*steps))
+
+    def of_request(x: Term) -> Term:
+        steps = [enabled(p, s, name, d, x, c) for name in ("cbw_read", "cbw_write")]
+        return And(p.holds(s, d, x, c), Or(*steps))
+
+    return Or(p.m.any(p.worker, of_worker), p.m.any(p.request, of_request))
+
+
+@always(implied=True)
 @cites("TX-RELEASE-1", "GUEST-LIVE-1")
 def a_drain_ends(p: Backup, s: State) -> Term:
     """A drive is drained only while its transaction is under way."""
-    return p.every(lambda d: Implies(s.drained[d], tx_is(p, s, "PREPARE ROLLBACK COMMIT")))
+    return p.every(lambda d: Implies(s.drained[d], p.tx_is(s, "PREPARE ROLLBACK COMMIT")))

@@ -5,13 +5,13 @@ if it names actions it speaks of those only. A *witness* is a state that must be
 no claim holds for want of the interesting case.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
-from z3 import And
+from z3 import And, BoolVal, Not
 
-from cleancut_model.backup import Backup
+from cleancut_model.backup import Backup, Options
 from cleancut_model.language import Action, State, Term
 
 StateClaim = Callable[[Backup, State], Term]
@@ -19,38 +19,75 @@ StepClaim = Callable[[Backup, State, State], Term]
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim about states, of the instances that have the parts it needs."""
+
+    claim: StateClaim
+    needs: tuple[str, ...]
+    implied: bool = False  # it follows from the others, without induction
+    drives: int = 1  # that an instance must have
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """A claim about steps; `of` names the actions that it speaks of, none means all."""
+    """A claim about steps: of the actions in `of`, or of all; not of those in `but`."""
 
     claim: StepClaim
+    needs: tuple[str, ...]
     of: tuple[str, ...] = ()
+    but: tuple[str, ...] = ()
+
+    def speaks_of(self, action: str) -> bool:
+        """Whether it says anything of an action."""
+        return action not in self.but and (not self.of or action in self.of)
 
 
-STATES: Final[dict[str, StateClaim]] = {}
+STATES: Final[dict[str, Claim]] = {}
 STEPS: Final[dict[str, Step]] = {}
-WITNESSES: Final[dict[str, StateClaim]] = {}
+WITNESSES: Final[dict[str, Claim]] = {}
+Registered = TypeVar("Registered", Claim, Step)
 
 
-def always(claim: StateClaim) -> StateClaim:
-    """Register a state claim."""
-    STATES[claim.__name__] = claim
-    return claim
+def always(*needs: str, implied: bool = False) -> Callable[[StateClaim], StateClaim]:
+    """Register a state claim; one that is implied is proved without induction."""
 
-
-def each_step(*of: str) -> Callable[[StepClaim], StepClaim]:
-    """Register a step claim."""
-
-    def register(claim: StepClaim) -> StepClaim:
-        STEPS[claim.__name__] = Step(claim, of)
+    def register(claim: StateClaim) -> StateClaim:
+        STATES[claim.__name__] = Claim(claim, needs, implied)
         return claim
 
     return register
 
 
-def sometimes(claim: StateClaim) -> StateClaim:
+def each_step(
+    *of: str, needs: tuple[str, ...] = (), but: tuple[str, ...] = ()
+) -> Callable[[StepClaim], StepClaim]:
+    """Register a step claim."""
+
+    def register(claim: StepClaim) -> StepClaim:
+        STEPS[claim.__name__] = Step(claim, needs, of, but)
+        return claim
+
+    return register
+
+
+def sometimes(*needs: str, drives: int = 1) -> Callable[[StateClaim], StateClaim]:
     """Register a witness."""
-    WITNESSES[claim.__name__] = claim
-    return claim
+
+    def register(claim: StateClaim) -> StateClaim:
+        WITNESSES[claim.__name__] = Claim(claim, needs, drives=drives)
+        return claim
+
+    return register
+
+
+def of_instance(claims: Mapping[str, Registered], options: Options) -> dict[str, Registered]:
+    """The claims that speak of an instance."""
+    return {
+        name: each
+        for name, each in claims.items()
+        if options.has(*each.needs)
+        and (not isinstance(each, Claim) or options.drives >= each.drives)
+    }
 
 
 def clusters(p: Backup, body: Callable[[Term, Term], Term]) -> Term:
@@ -58,15 +95,39 @@ def clusters(p: Backup, body: Callable[[Term, Term], Term]) -> Term:
     return p.m.all(p.drive, p.cluster, body)
 
 
-def tx_is(p: Backup, s: State, names: str) -> Term:
-    """Whether the transaction is in one of these phases."""
-    return p.is_in(s.tx, p.tx, names)
+def requests(p: Backup, body: Callable[[Term, Term], Term]) -> Term:
+    """For every guest request of every drive."""
+    return p.m.all(p.drive, p.request, body)
+
+
+def copies(p: Backup, body: Callable[[Term, Term], Term]) -> Term:
+    """For every background copy of every drive."""
+    return p.m.all(p.drive, p.worker, body)
+
+
+def intact(p: Backup, s: State, d: Term) -> Term:
+    """The drive's backup has not been given up for a guest's write."""
+    return Not(s.broken[d]) if p.options.breaks else BoolVal(True)
+
+
+def forgotten(p: Backup, t: State) -> Term:
+    """The transaction is behind us: the next one is there, or the process has ended."""
+    if not (p.options.repeats or p.options.dies):
+        return BoolVal(False)
+    return p.tx_is(t, "IDLE DEAD" if p.options.dies else "IDLE")
+
+
+def dead(p: Backup, s: State) -> Term:
+    """The process has ended."""
+    return p.tx_is(s, "DEAD") if p.options.dies else BoolVal(False)
 
 
 def enabled(p: Backup, s: State, name: str, *arguments: Term) -> Term:
-    """Whether an action is possible, errors left aside."""
-    found = next(action for action in p.m.actions if action.name == name)
-    return _guard(found, s, arguments)
+    """Whether an action is possible; one that the instance does not have is not."""
+    for action in p.m.actions:
+        if action.name == name:
+            return _guard(action, s, arguments)
+    return BoolVal(False)
 
 
 def _guard(action: Action, s: State, arguments: tuple[Term, ...]) -> Term:

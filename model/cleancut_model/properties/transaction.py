@@ -8,27 +8,26 @@ from cleancut_model.properties.registry import (
     always,
     clusters,
     each_step,
-    tx_is,
 )
 from cleancut_spec import cites
 
 
-@always
+@always()
 @cites("TX-ATOMIC-1")
 def all_or_nothing(p: Backup, s: State) -> Term:
     """After success every job has started; after failure there is none, and never was an event."""
     return p.every(
         lambda d: And(
-            Implies(tx_is(p, s, "DONE"), Not(p.job_is(s, d, "NONE CREATED"))),
+            Implies(p.tx_is(s, "DONE"), Not(p.job_is(s, d, "NONE CREATED"))),
             Implies(
-                tx_is(p, s, "FAILED"),
+                p.tx_is(s, "FAILED"),
                 And(s.js[d] == p.job.NONE, s.final[d] == p.event.NO_EVENT),
             ),
         )
     )
 
 
-@always
+@always()
 @cites("TX-ATOMIC-2")
 def none_runs_before_all_are_prepared(p: Backup, s: State) -> Term:
     """If any job has started, every action has been prepared."""
@@ -39,7 +38,7 @@ def none_runs_before_all_are_prepared(p: Backup, s: State) -> Term:
     )
 
 
-@always
+@always()
 @cites("TX-ORDER-1")
 def prepared_in_order(p: Backup, s: State) -> Term:
     """While actions are prepared, those before a prepared one are prepared, too."""
@@ -47,7 +46,7 @@ def prepared_in_order(p: Backup, s: State) -> Term:
         p.drive,
         p.drive,
         lambda d, x: Implies(
-            And(tx_is(p, s, "PREPARE ROLLBACK"), s.js[d] == p.job.CREATED, p.m.less(x, d)),
+            And(p.tx_is(s, "PREPARE ROLLBACK"), s.js[d] == p.job.CREATED, p.m.less(x, d)),
             s.js[x] == p.job.CREATED,
         ),
     )
@@ -56,36 +55,70 @@ def prepared_in_order(p: Backup, s: State) -> Term:
 @each_step()
 @cites("TX-ABORT-1")
 def a_failed_action_fails_the_transaction(p: Backup, s: State, t: State) -> Term:
-    """From rollback there is no way but to failure."""
+    """From rollback there is no way but to failure, and from there to another transaction."""
+    dead = " DEAD" if p.options.dies else ""
     return And(
-        Implies(tx_is(p, s, "ROLLBACK"), tx_is(p, t, "ROLLBACK FAILED")),
-        Implies(tx_is(p, s, "FAILED"), tx_is(p, t, "FAILED")),
+        Implies(p.tx_is(s, "ROLLBACK"), p.tx_is(t, "ROLLBACK FAILED" + dead)),
+        Implies(p.tx_is(s, "FAILED"), p.tx_is(t, "FAILED IDLE" + dead)),
     )
 
 
-@always
+@always()
 @cites("TX-FAIL-1", "TX-KEEP-1", "TX-DETACH-1")
 def failure_keeps_targets(p: Backup, s: State) -> Term:
     """Until the first commit, and for ever after a failure, every target is as it was."""
     return clusters(
         p,
         lambda d, c: Implies(
-            tx_is(p, s, "IDLE PREPARE ROLLBACK FAILED"), s.tgt[d, c] == s.old[d, c]
+            p.tx_is(s, "IDLE PREPARE ROLLBACK FAILED"), s.tgt[d, c] == s.old[d, c]
         ),
     )
 
 
-@always
+@always()
 @cites("TX-FAIL-2", "TX-FAIL-4", "TX-RELEASE-1")
 def failure_leaves_nothing(p: Backup, s: State) -> Term:
     """After a failure no drive has a job, and none is drained."""
     return p.every(
-        lambda d: Implies(tx_is(p, s, "FAILED"), And(s.js[d] == p.job.NONE, Not(s.drained[d])))
+        lambda d: Implies(p.tx_is(s, "FAILED"), And(s.js[d] == p.job.NONE, Not(s.drained[d])))
     )
 
 
-@always
+@always()
 @cites("TX-FAIL-3")
 def no_event_without_start(p: Backup, s: State) -> Term:
     """A job has a final event only in a transaction that was committed."""
-    return p.every(lambda d: Implies(s.final[d] != p.event.NO_EVENT, tx_is(p, s, "COMMIT DONE")))
+    dead = " DEAD" if p.options.dies else ""
+    return p.every(
+        lambda d: Implies(s.final[d] != p.event.NO_EVENT, p.tx_is(s, "COMMIT DONE" + dead))
+    )
+
+
+@always("busy")
+@cites("ARG-BUSY-1")
+def one_job_for_each_drive(p: Backup, s: State) -> Term:
+    """A drive with a job of another command gets none of the transaction."""
+    return p.every(lambda d: Not(And(s.busy[d], p.active(s, d))))
+
+
+@always("snapshot")
+@cites("SNAPSHOT-TX-1")
+def snapshots_share_the_cut(p: Backup, s: State) -> Term:
+    """What a snapshot froze is the cut of the backups; without success there is none."""
+    dead = " DEAD" if p.options.dies else ""
+    return And(
+        clusters(p, lambda d, c: Implies(s.snapped[d], s.snap[d, c] == s.cut[d, c])),
+        p.every(lambda d: Implies(s.snapped[d], p.tx_is(s, "COMMIT DONE" + dead))),
+        p.every(lambda d: Implies(p.tx_is(s, "DONE"), s.snapped[d])),
+    )
+
+
+@each_step("disconnect", "reconnect", "set_speed")
+@cites("JOB-END-1")
+def a_client_that_goes_changes_nothing(p: Backup, s: State, t: State) -> Term:
+    """Transaction, jobs and targets do not depend on the connection, nor on a job's rate."""
+    return And(
+        t.tx == s.tx,
+        p.every(lambda d: And(t.js[d] == s.js[d], t.final[d] == s.final[d])),
+        clusters(p, lambda d, c: t.tgt[d, c] == s.tgt[d, c]),
+    )

@@ -1,0 +1,175 @@
+"""Which instance of the protocol: its sizes, and which parts of it are there."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+POLICIES: Final = ("report", "ignore", "stop", "enospc", "auto")
+SYNCS: Final = ("full", "top", "none", "incremental", "bitmap")
+BITMAP_MODES: Final = ("on-success", "never", "always")
+
+
+class OptionsError(ValueError):
+    """Options that do not go together; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """An instance. Sizes count only for finite models; None means no limit."""
+
+    drives: int = 2
+    clusters: int = 2
+    values: int = 2
+    writes: int | None = 1  # guest writes in all
+    errors: int | None = 0  # for each drive
+    policy: str = "report"  # what is done about an error of the background copy
+    errnos: tuple[str, ...] = ("EIO",)
+    control: bool = True  # the client pauses, resumes and cancels
+    bug: str = ""
+    requests: int = 1  # guest requests in flight, for each drive
+    workers: int = 1  # background copies in flight, for each drive
+    sync: str = "full"
+    bitmap_mode: str = "on-success"
+    grouped: bool = False  # completion-mode grouped
+    manual: bool = False  # auto-finalize and auto-dismiss are false
+    again: int | None = 0  # further transactions after the first
+    busy: bool = False  # drives have jobs of other commands
+    snapshot: bool = False  # blockdev-snapshot-sync of each drive in the same transaction
+    other: bool = False  # an action after the backups that may fail, as `abort` does
+    breaks: bool = False  # on-cbw-error is break-snapshot
+    speed: bool = False  # block-job-set-speed
+    leaves: bool = False  # the client disconnects and comes back
+    dies: bool = False  # the process ends at any step
+
+    def __post_init__(self) -> None:
+        for value, allowed, what in (
+            (self.policy, POLICIES, "policy"),
+            (self.sync, SYNCS, "sync"),
+            (self.bitmap_mode, BITMAP_MODES, "bitmap mode"),
+        ):
+            if value not in allowed:
+                raise OptionsError(f"no {what} {value!r}; there are {', '.join(allowed)}")
+        if self.bitmap_mode != "on-success" and self.sync != "bitmap":
+            raise OptionsError(f"bitmap mode {self.bitmap_mode} goes with sync bitmap only")
+
+    def sizes(self) -> dict[str, int]:
+        """The sizes of the sorts."""
+        return {
+            "Drive": self.drives,
+            "Cluster": self.clusters,
+            "Value": self.values,
+            "Request": self.requests,
+            "Worker": self.workers,
+            "Writes": self.writes or 0,
+            "Errors": self.errors or 0,
+            "Again": self.again or 0,
+        }
+
+    def has(self, *needs: str) -> bool:
+        """Whether it has all these parts: names of options, or `option=value`."""
+        for need in needs:
+            name, equals, value = need.partition("=")
+            found = getattr(self, name)
+            if (str(found) != value) if equals else not found:
+                return False
+        return True
+
+    def without_limits(self) -> "Options":
+        """The same with any number of guest writes, errors and transactions."""
+        return replace(self, writes=None, errors=None, again=None if self.again else 0)
+
+    # ---- what the parts of the protocol ask
+
+    @property
+    def auto(self) -> bool:
+        """A pending job completes by itself."""
+        return not self.manual
+
+    @property
+    def alone(self) -> bool:
+        """Each job completes for itself."""
+        return not self.grouped
+
+    @property
+    def bitmaps(self) -> bool:
+        """What is copied is what a dirty bitmap says."""
+        return self.sync in ("incremental", "bitmap")
+
+    @property
+    def partial(self) -> bool:
+        """The target holds only what differs from what lies below it."""
+        return self.bitmaps or self.sync == "top"
+
+    @property
+    def ends(self) -> bool:
+        """A job ends once it has copied all."""
+        return self.sync != "none"
+
+    @property
+    def stops_at_enospc(self) -> bool:
+        """ENOSPC pauses a job, another error ends it."""
+        return self.policy in ("enospc", "auto")
+
+    @property
+    def repeats(self) -> bool:
+        """There is more than one transaction."""
+        return self.again != 0
+
+    @property
+    def asks(self) -> bool:
+        """The client has something to say to a job."""
+        return self.control or self.manual
+
+    def describe(self) -> str:
+        """The instance in a line: sizes, limits and parts."""
+
+        def limit(n: int | None, what: str) -> str:
+            return f"{'any' if n is None else n} {what}"
+
+        parts = [f"{self.drives} drives", f"{self.clusters} clusters", f"{self.values} values"]
+        parts += [limit(self.writes, "guest writes"), limit(self.errors, "errors a drive")]
+        parts += [f"policy {self.policy}"]
+        parts += ["pause, resume, cancel"] if self.control else []
+        parts += [f"{self.requests} guest requests at once"] if self.requests > 1 else []
+        parts += [f"{self.workers} copies at once"] if self.workers > 1 else []
+        parts += [f"sync {self.sync}"] if self.sync != "full" else []
+        parts += [f"bitmap mode {self.bitmap_mode}"] if self.sync == "bitmap" else []
+        parts += [limit(self.again, "further transactions")] if self.repeats else []
+        parts += [words for name, words in PARTS.items() if getattr(self, name)]
+        parts += [f"bug {self.bug}"] if self.bug else []
+        return ", ".join(parts)
+
+
+#: The parts that are switched on or off, and what they are.
+PARTS: Final[dict[str, str]] = {
+    "grouped": "grouped completion",
+    "manual": "manual finalize and dismiss",
+    "busy": "drives busy with other jobs",
+    "snapshot": "snapshots beside the backups",
+    "other": "a further action that may fail",
+    "breaks": "copy-before-write errors break the backup",
+    "speed": "set-speed",
+    "leaves": "the client may disconnect",
+    "dies": "the process may end at any step",
+}
+
+#: Small instances that together have every part of the protocol.
+PRESETS: Final[dict[str, Options]] = {
+    "core": Options(2, 1, 2, 1, 1),
+    "enospc": Options(2, 1, 2, 1, 1, "enospc", ("EIO", "ENOSPC")),
+    "requests": Options(1, 2, 2, 2, 1, requests=2, workers=2),
+    "grouped": Options(2, 1, 2, 1, 1, grouped=True),
+    "manual": Options(2, 1, 2, 1, 1, manual=True),
+    "grouped-manual": Options(2, 1, 2, 1, 1, grouped=True, manual=True),
+    "incremental": Options(1, 2, 2, 2, 1, sync="incremental", again=2),
+    "bitmap-never": Options(1, 2, 2, 2, 1, sync="bitmap", bitmap_mode="never", again=1),
+    "bitmap-always": Options(1, 2, 2, 2, 1, sync="bitmap", bitmap_mode="always", again=1),
+    "grouped-bitmaps": Options(2, 1, 2, 2, 1, sync="incremental", grouped=True, again=1),
+    "top": Options(1, 2, 2, 2, 1, sync="top", again=1),
+    "none": Options(2, 1, 2, 2, 1, sync="none"),
+    "again": Options(2, 1, 2, 1, 1, again=1),
+    "busy": Options(2, 1, 2, 1, 0, busy=True),
+    "snapshot": Options(2, 1, 2, 1, 0, snapshot=True, other=True),
+    "break-snapshot": Options(2, 1, 2, 1, 1, breaks=True),
+    "client": Options(2, 1, 2, 1, 0, speed=True, leaves=True, manual=True),
+    "death": Options(1, 2, 2, 2, 1, dies=True, again=1, sync="incremental"),
+}

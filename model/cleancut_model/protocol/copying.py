@@ -1,0 +1,61 @@
+"""The background copy: reads and writes of clusters, several at once, each of which may fail."""
+
+from z3 import And, BoolVal, If, Not, Or
+
+from cleancut_model.language import State, Term
+from cleancut_model.protocol.guest import Guest
+from cleancut_model.protocol.words import action
+
+
+class Copying(Guest):
+    """What a running job does by itself."""
+
+    @action("dwc", "ends")
+    def copy_claim(self, s: State, d: Term, w: Term, c: Term) -> None:
+        """A running job takes a cluster that nobody has copied or is copying."""
+        s.when(running=s.js[d] == self.job.RUNNING, open=Not(s.drained[d]))
+        s.when(idle=s.b[d, w] == self.copy.B_IDLE, needed=self.needed(s, d, c))
+        s.when(no_overlap=self.each_request(lambda r: Not(self.holds(s, d, r, c))))
+        s.when(not_twice=self.each_worker(lambda x: Not(And(x != w, self.copies(s, d, x, c)))))
+        s.b[d, w], s.bc[d, w] = self.copy.READ, c
+
+    @action("dwc", "ends")
+    def copy_read(self, s: State, d: Term, w: Term, c: Term) -> None:
+        """The cluster has been read; requests in flight finish whatever the job does."""
+        s.when(reading=s.b[d, w] == self.copy.READ, cluster=s.bc[d, w] == c)
+        s.b[d, w], s.bbuf[d, w] = self.copy.WRITE, s.src[d, c]
+
+    @action("dwc", "ends")
+    def copy_write(self, s: State, d: Term, w: Term, c: Term) -> None:
+        """The cluster is on the target."""
+        s.when(writing=s.b[d, w] == self.copy.WRITE, cluster=s.bc[d, w] == c)
+        s.tgt[d, c], s.copied[d, c] = s.bbuf[d, w], True
+        self.forget(s, "b bc bbuf", d, w)
+
+    @action("dwce", "ends")
+    def fail_copy_read(self, s: State, d: Term, w: Term, c: Term, e: Term) -> None:
+        """The read fails; the cluster stays to be copied."""
+        s.when(reading=s.b[d, w] == self.copy.READ, cluster=s.bc[d, w] == c)
+        self._fail_copy(s, d, w, e)
+
+    @action("dwce", "ends")
+    def fail_copy_write(self, s: State, d: Term, w: Term, c: Term, e: Term) -> None:
+        """The write fails; the cluster stays to be copied."""
+        s.when(writing=s.b[d, w] == self.copy.WRITE, cluster=s.bc[d, w] == c)
+        self._fail_copy(s, d, w, e)
+
+    def stops(self, e: Term) -> Term:
+        """Whether the policy pauses the job for this errno; otherwise it ends it, or retries."""
+        if self.options.stops_at_enospc:
+            return Or([e == self.errno.ENOSPC] if "ENOSPC" in self.errno.names else [])
+        return BoolVal(self.options.policy == "stop")
+
+    def _fail_copy(self, s: State, d: Term, w: Term, e: Term) -> None:
+        self.spend_error(s, d)
+        self.forget(s, "b bc bbuf", d, w)
+        if self.options.policy == "ignore":
+            return
+        hit = self.job_is(s, d, "RUNNING PAUSED")
+        after = If(self.stops(e), self.job.PAUSED, self.job.ABORTING)
+        s.js[d] = If(hit, after, s.js[d])
+        s.error[d] = Or(s.error[d], And(hit, Not(self.stops(e))))

@@ -1,0 +1,135 @@
+"""The transaction: all is prepared, then all is committed; or all is taken back."""
+
+from z3 import And, If, Implies, Not, Or
+
+from cleancut_model.language import State, Term
+from cleancut_model.protocol.words import Words, action
+
+
+class Transaction(Words):
+    """Ordered prepare, each drive under its own drain; commit in order, or reverse rollback."""
+
+    @action("")
+    def begin(self, s: State) -> None:
+        """The client's transaction is taken up."""
+        s.when(idle=s.tx == self.tx.IDLE)
+        s.tx = self.tx.PREPARE
+
+    @action("d")
+    def drain(self, s: State, d: Term) -> None:
+        """From now on no guest request of the drive starts; those in flight go on."""
+        s.when(preparing=s.tx == self.tx.PREPARE, turn=self.is_next(s, d), open=Not(s.drained[d]))
+        s.drained[d] = True
+
+    @action("d")
+    def prepare(self, s: State, d: Term) -> None:
+        """The drive is quiet: the job and its filter are made."""
+        s.when(preparing=s.tx == self.tx.PREPARE, turn=self.is_next(s, d))
+        s.when(drained=s.drained[d], quiet=self.quiet(s, d))
+        if self.options.busy:
+            s.when(free=Not(s.busy[d]))
+        s.js[d] = self.job.CREATED
+
+    @action("d")
+    def fail_prepare(self, s: State, d: Term) -> None:
+        """The action is refused, before its drain or under it."""
+        s.when(preparing=s.tx == self.tx.PREPARE, turn=self.is_next(s, d))
+        s.when(settled=Or(Not(s.drained[d]), self.quiet(s, d)))
+        s.tx = self.tx.ROLLBACK
+
+    @action("d", "busy")
+    def find_busy(self, s: State, d: Term) -> None:
+        """The drive has a job of another command: the action is refused."""
+        s.when(preparing=s.tx == self.tx.PREPARE, turn=self.is_next(s, d), busy=s.busy[d])
+        s.when(settled=Or(Not(s.drained[d]), self.quiet(s, d)))
+        s.tx = self.tx.ROLLBACK
+
+    @action("", "other")
+    def fail_other(self, s: State) -> None:
+        """An action after the backups fails, as `abort` always does."""
+        s.when(preparing=s.tx == self.tx.PREPARE)
+        s.when(last=self.every(lambda x: s.js[x] == self.job.CREATED))
+        s.tx = self.tx.ROLLBACK
+
+    @action("d")
+    def rollback(self, s: State, d: Term) -> None:
+        """The newest job is taken back; its target is as it was, since only commit empties it."""
+        later = self.every(lambda x: Implies(self.m.less(d, x), s.js[x] != self.job.CREATED))
+        s.when(rolling=s.tx == self.tx.ROLLBACK, created=s.js[d] == self.job.CREATED, newest=later)
+        s.js[d] = self.job.NONE
+
+    @action("d")
+    def commit(self, s: State, d: Term) -> None:
+        """All are prepared: the job starts with an empty target. The first commit is the cut."""
+        created = self.job.CREATED
+        all_created = self.every(lambda x: s.js[x] == created)
+        first = s.tx == self.tx.PREPARE
+        s.when(ready=Or(And(first, all_created), s.tx == self.tx.COMMIT))
+        s.when(created=s.js[d] == created)
+        s.when(turn=self.earlier(d, lambda x: s.js[x] != created))
+        s.tx = self.tx.COMMIT
+        s.js[d] = self.job.RUNNING
+        s.tgt[d, :] = 0
+        s.cut[:, :] = lambda x, c: If(first, s.src[x, c], s.cut[x, c])
+        self._freeze(s, d)
+
+    def _freeze(self, s: State, d: Term) -> None:
+        """The bitmap is frozen for the job, and an empty one takes over from it."""
+        if self.options.partial:
+            s.todo[d, :] = lambda x, c: s.dirty[x, c]
+        if self.options.bitmaps:
+            s.dirty[d, :] = False
+
+    @action("d", "snapshot")
+    def commit_snapshot(self, s: State, d: Term) -> None:
+        """The snapshot is taken: what the drive holds now is its base from here on."""
+        s.when(committing=s.tx == self.tx.COMMIT, started=self.none_created(s))
+        s.when(due=Not(s.snapped[d]), turn=self.earlier(d, lambda x: s.snapped[x]))
+        s.snapped[d] = True
+        s.snap[d, :] = lambda x, c: s.src[x, c]
+
+    @action("d")
+    def undrain(self, s: State, d: Term) -> None:
+        """Guest requests of the drive start again, when all are committed or all taken back."""
+        s.when(settled=And(self.tx_is(s, "COMMIT ROLLBACK"), self.none_created(s)))
+        s.when(drained=s.drained[d], turn=self.earlier(d, lambda x: Not(s.drained[x])))
+        if self.options.snapshot:
+            taken = self.every(lambda x: s.snapped[x])
+            s.when(snapshots=Or(s.tx == self.tx.ROLLBACK, taken))
+        s.drained[d] = False
+
+    @action("")
+    def reply(self, s: State) -> None:
+        """The transaction has succeeded."""
+        s.when(committed=s.tx == self.tx.COMMIT, all=self.none_created(s))
+        s.when(released=self.every(lambda x: Not(s.drained[x])))
+        if self.options.snapshot:
+            s.when(snapshots=self.every(lambda x: s.snapped[x]))
+        s.tx = self.tx.DONE
+
+    @action("")
+    def refuse(self, s: State) -> None:
+        """The transaction has failed, and nothing of it is left."""
+        s.when(rolled=s.tx == self.tx.ROLLBACK, all=self.none_created(s))
+        s.when(released=self.every(lambda x: Not(s.drained[x])))
+        s.tx = self.tx.FAILED
+
+    @action("", "repeats")
+    def begin_again(self, s: State) -> None:
+        """The client comes with another transaction, when the jobs of the last one are gone."""
+        s.when(over=self.tx_is(s, "DONE FAILED"))
+        s.when(gone=self.every(lambda x: self.job_is(s, x, "NONE GONE")))
+        self._clear(s)
+
+    def _clear(self, s: State) -> None:
+        """Nothing but the drives, the targets and the bitmaps is left of the last transaction."""
+        if self.options.again is not None:
+            s.when(budget=s.again_left > 0)
+            s.again_left = s.again_left - 1
+        s.tx = self.tx.IDLE
+        self.forget(s, "js final error", slice(None))
+        if self.options.snapshot:
+            self.forget(s, "snapped", slice(None))
+        if self.options.breaks:
+            self.forget(s, "broken", slice(None))
+        s.old[:, :] = lambda x, c: s.tgt[x, c]
