@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from cleancut_conformance.cli import main
 from cleancut_model.backup import Options
-from cleancut_model.bugs import BUGS
+from cleancut_model.bugs import BUGS, instance_of
+from cleancut_model.commands import proving
 from cleancut_model.compiled import compile_model
 from cleancut_model.concrete import Run
 from cleancut_model.elaborated import elaborate
@@ -162,15 +164,14 @@ def test_the_finite_proof_agrees() -> None:
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_exploration_finds_every_bug(bug: str) -> None:
-    result = found((2, 1, 2, 1, 1, "report"), bug)
+    result = explore(instance_of(bug))
     assert result.broken in BUGS[bug].breaks
     assert result.schedule
 
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_the_proof_rejects_every_bug(bug: str) -> None:
-    options = Options(policy="report", errnos=("EIO",), writes=None, errors=None, bug=bug)
-    prover = Prover(options, timeout_s=20)
+    prover = Prover(instance_of(bug).without_limits(), timeout_s=20)
     assert any(prover.prove(name).status == "refuted" for name in prover.claims())
 
 
@@ -206,6 +207,11 @@ def test_a_limit_ends_the_search_and_says_so() -> None:
         (["--drives", "9"], 2, "9 is not in the range"),
         (["--bug", "nope"], 2, "'nope' is not one of"),
         (["--bugs"], 0, "no-drain"),
+        (["--presets"], 0, "grouped completion"),
+        (["--bug", "group-of-one"], 1, "a_group_ends_as_one breaks after"),
+        (["--preset", "core", "--bug", "busy-not-seen"], 2, "prepare has no guard 'free' here"),
+        (["--drives", "1", "--with", "manual", "--with", "leaves"], 0, "the client may disconnect"),
+        (["--bitmap-mode", "never"], 2, "bitmap mode never goes with sync bitmap only"),
     ],
 )
 def test_the_explore_command(
@@ -219,11 +225,26 @@ def test_the_explore_command(
 def test_the_prove_command(capsys: pytest.CaptureFixture[str]) -> None:
     claim = "completed_backups_share_the_cut"
     assert main(["prove", claim]) == 0
-    assert "1 of 1 proved for any number of drives" in capsys.readouterr().out
+    assert "any number of drives, clusters and values: 1 of 1 proved" in capsys.readouterr().out
     assert main(["prove", "--bug", "no-drain", "a_drained_job_is_quiet"]) == 1
     assert "From this state prepare breaks" in capsys.readouterr().out
+    assert main(["prove", "--preset", "grouped", "a_group_ends_as_one"]) == 0
+    assert "grouped completion, any number of drives" in capsys.readouterr().out
     assert main(["prove", "nope"]) == 2
     assert "no claim 'nope'" in capsys.readouterr().err
+
+
+def test_all_presets_are_proved_in_one_go(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(proving, "PRESETS", {"none": PRESETS["none"]})
+    monkeypatch.setattr(proving, "POLICIES", ())
+    assert main(["prove", "--all"]) == 0
+    assert "proved for any number of drives" in capsys.readouterr().out
+    wrong = replace(PRESETS["none"], bug="leaked-drain")
+    monkeypatch.setattr(proving, "PRESETS", {"wrong": wrong})
+    assert main(["prove", "--all"]) == 1
+    assert "wrong: refuted failure_leaves_nothing" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -246,6 +267,9 @@ def test_a_schedule_is_read_back() -> None:
     labels = found((2, 1, 2, 1, 1, "report"), "undrain-early").schedule
     assert parse_schedule(["# a comment", "", *map(str, labels)]) == labels
     assert str(Label("fail_copy_write", 1, 0, "ENOSPC")) == "fail_copy_write d1 c0 ENOSPC"
+    several = explore(instance_of("two-copies")).schedule
+    assert parse_schedule(map(str, several)) == several
+    assert any(label.request == 1 for label in several)
 
 
 @pytest.mark.skipif(shutil.which("spin") is None, reason="there is no Spin here")

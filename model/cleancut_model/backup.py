@@ -13,7 +13,7 @@ the step in a schedule; `d` is a drive, `r` a guest request, `w` a background co
 from collections.abc import Callable
 from typing import Any
 
-from cleancut_model.language import Action, Language, Mutation, Sort, State, Term
+from cleancut_model.language import Action, Language, Mutation, MutationError, Sort, State, Term
 from cleancut_model.options import Options
 from cleancut_model.protocol.copying import Copying
 from cleancut_model.protocol.jobs import Jobs
@@ -43,6 +43,9 @@ class Backup(Surroundings, Copying, Jobs):
         for rule in RULES:
             if rule.belongs_to(options):
                 m.actions.append(self._action(rule, mutations))
+        there = {each.name for each in m.actions}
+        if missing := {bug.action for bug in mutations} - there:
+            raise MutationError(f"there is no {', '.join(sorted(missing))} here")
 
     def _declare(self) -> None:
         m, drive, cluster, value = self.m, self.drive, self.cluster, self.value

@@ -125,6 +125,10 @@ class Language(Protocol):
         """For some values of these sorts."""
 
 
+class MutationError(ValueError):
+    """A bug that an instance cannot have; the message says what is missing."""
+
+
 @dataclass(slots=True)
 class Mutation:
     """A deliberate bug: guards and writes that an action loses, and what it does besides."""
@@ -142,11 +146,16 @@ class Mutation:
             if not self.replace:
                 body(state, **arguments)
                 for name in self.without_guards:
+                    if name not in state.guards:
+                        raise MutationError(f"{self.action} has no guard {name!r} here")
                     del state.guards[name]
                 kept = [w for w in state.writes if w[0].name not in self.without_writes]
                 state.writes[:] = kept
             if self.extra is not None:
-                self.extra(protocol, state, **arguments)
+                try:
+                    self.extra(protocol, state, **arguments)
+                except AttributeError as error:
+                    raise MutationError(f"{self.action}: {error}") from None
 
         return mutated
 

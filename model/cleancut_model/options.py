@@ -125,15 +125,19 @@ class Options:
         def limit(n: int | None, what: str) -> str:
             return f"{'any' if n is None else n} {what}"
 
-        parts = [f"{self.drives} drives", f"{self.clusters} clusters", f"{self.values} values"]
-        parts += [limit(self.writes, "guest writes"), limit(self.errors, "errors a drive")]
-        parts += [f"policy {self.policy}"]
+        sizes = [f"{self.drives} drives", f"{self.clusters} clusters", f"{self.values} values"]
+        sizes += [limit(self.writes, "guest writes"), limit(self.errors, "errors a drive")]
+        sizes += [limit(self.again, "further transactions")] if self.repeats else []
+        return ", ".join([*sizes, self.parts()])
+
+    def parts(self) -> str:
+        """The parts in a line."""
+        parts = [f"policy {self.policy}"]
         parts += ["pause, resume, cancel"] if self.control else []
         parts += [f"{self.requests} guest requests at once"] if self.requests > 1 else []
         parts += [f"{self.workers} copies at once"] if self.workers > 1 else []
         parts += [f"sync {self.sync}"] if self.sync != "full" else []
         parts += [f"bitmap mode {self.bitmap_mode}"] if self.sync == "bitmap" else []
-        parts += [limit(self.again, "further transactions")] if self.repeats else []
         parts += [words for name, words in PARTS.items() if getattr(self, name)]
         parts += [f"bug {self.bug}"] if self.bug else []
         return ", ".join(parts)
@@ -155,6 +159,7 @@ PARTS: Final[dict[str, str]] = {
 #: Small instances that together have every part of the protocol.
 PRESETS: Final[dict[str, Options]] = {
     "core": Options(2, 1, 2, 1, 1),
+    "stop": Options(2, 1, 2, 1, 1, "stop"),
     "enospc": Options(2, 1, 2, 1, 1, "enospc", ("EIO", "ENOSPC")),
     "requests": Options(1, 2, 2, 2, 1, requests=2, workers=2),
     "grouped": Options(2, 1, 2, 1, 1, grouped=True),
@@ -171,5 +176,10 @@ PRESETS: Final[dict[str, Options]] = {
     "snapshot": Options(2, 1, 2, 1, 0, snapshot=True, other=True),
     "break-snapshot": Options(2, 1, 2, 1, 1, breaks=True),
     "client": Options(2, 1, 2, 1, 0, speed=True, leaves=True, manual=True),
+    "everything": replace(
+        Options(2, 1, 2, 2, 1, "enospc", ("EIO", "ENOSPC"), requests=2, workers=2, again=1),
+        sync="incremental",
+        **dict.fromkeys(PARTS, True),
+    ),
     "death": Options(1, 2, 2, 2, 1, dies=True, again=1, sync="incremental"),
 }

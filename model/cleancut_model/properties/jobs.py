@@ -218,6 +218,13 @@ def a_cancelled_job_ends_cancelled(p: Backup, s: State, t: State) -> Term:
     )
 
 
+@each_step("cancel", "force_cancel")
+@cites("JOB-CANCEL-1")
+def a_cancel_is_no_error(p: Backup, s: State, t: State) -> Term:
+    """A job that is told to end has not failed by that."""
+    return p.every(lambda d: t.error[d] == s.error[d])
+
+
 @each_step("cancel")
 @cites("JOB-CANCEL-2")
 def a_paused_job_needs_force(p: Backup, s: State, t: State) -> Term:

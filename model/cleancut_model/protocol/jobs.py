@@ -71,13 +71,13 @@ class Jobs(Words):
     def complete(self, s: State, d: Term) -> None:
         """The job ends well."""
         s.when(pending=s.js[d] == self.job.PENDING)
-        self._succeed(s, d)
+        self.succeed(s, d)
 
     @action("", "grouped", "auto", "ends")
     def group_complete(self, s: State) -> None:
         """The jobs of the group end well, all at once."""
         s.when(pending=self.every(lambda x: s.js[x] == self.job.PENDING))
-        self._succeed(s, ALL)
+        self.succeed(s, ALL)
 
     @action("d", "manual", "ends")
     def finalize(self, s: State, d: Term) -> None:
@@ -86,7 +86,7 @@ class Jobs(Words):
         s.when(pending=s.js[d] == self.job.PENDING)
         if self.options.grouped:
             s.when(group=self.every(lambda x: s.js[x] == self.job.PENDING))
-        self._succeed(s, ALL if self.options.grouped else d)
+        self.succeed(s, ALL if self.options.grouped else d)
 
     @action("d", "manual")
     def dismiss(self, s: State, d: Term) -> None:
@@ -113,7 +113,8 @@ class Jobs(Words):
         self._end(s, d, lambda x: If(s.error[x], self.event.FAILED, self.event.CANCELLED))
         self._keep_bits(s, d)
 
-    def _succeed(self, s: State, d: Any) -> None:
+    def succeed(self, s: State, d: Any) -> None:
+        """The job, or all jobs, complete; the bitmap mode says what becomes of the frozen bits."""
         self._end(s, d, lambda _: self.event.COMPLETED)
         if self.options.bitmaps:
             if self.options.bitmap_mode == "never":

@@ -44,6 +44,8 @@ class Surroundings(Transaction):
         self.forget(s, "g gc gv gbuf b bc bbuf copied", everywhere, everywhere)
         if self.options.busy:
             self.forget(s, "busy", everywhere)
+        if self.options.breaks:
+            self.forget(s, "broken", everywhere)
 
     @action("", "dies", "repeats")
     def restart(self, s: State) -> None:

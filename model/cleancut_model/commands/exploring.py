@@ -1,0 +1,145 @@
+"""`cleancut explore`."""
+
+import json
+
+import click
+from rich.console import Console
+
+from cleancut_model.bugs import BUGS
+from cleancut_model.commands.instance import chooses_instance
+from cleancut_model.commands.progress import progress_bar
+from cleancut_model.compiled import compile_model
+from cleancut_model.elaborated import elaborate
+from cleancut_model.explore import (
+    Exploration,
+    How,
+    Limits,
+    NoCompiler,
+    SearchError,
+    explore_in_python,
+)
+from cleancut_model.explore import explore as search
+from cleancut_model.options import PRESETS, Options
+from cleancut_model.properties import STATES, STEPS, WITNESSES, of_instance
+
+EXPLORE_EXAMPLES = """
+\b
+Examples:
+  cleancut explore                                   two drives, two clusters, one guest write
+  cleancut explore --drives 2 --clusters 1 --writes 2 --errors 1 --policy stop
+  cleancut explore --writes 2 --errors 1 --threads 1
+  cleancut explore --engine python                   slower, and needs no C compiler
+  cleancut explore --bug undrain-early               the shortest run that breaks a claim
+  cleancut explore --bugs                            what bugs there are
+  cleancut explore --preset grouped-bitmaps          an instance with other parts of the protocol
+  cleancut explore --with snapshot --with dies       parts switched on one by one
+  cleancut explore --presets                         what instances there are
+
+\b
+Exit codes: 0 every claim holds in every state, 1 a claim breaks, 2 wrong use,
+3 a limit (of states, memory or time) was reached.
+"""
+
+
+@click.command("explore", epilog=EXPLORE_EXAMPLES)
+@chooses_instance()
+@click.option("--bugs", "list_bugs", is_flag=True, help="List the bugs.")
+@click.option("--presets", "list_presets", is_flag=True, help="List the presets.")
+@click.option("--engine", type=click.Choice(("c", "python")), default="c", show_default=True,
+              help="A program generated for the instance, or plain Python.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1, 64), default=2, show_default=True)
+@click.option("--compact", is_flag=True,
+              help="Keep only 63 bits of a hash of each state.")  # fmt: skip
+@click.option("--max-states", type=click.IntRange(0), default=0, help="0: no limit.")
+@click.option("--max-memory", "max_memory_mib", type=click.IntRange(0), default=4096,
+              show_default=True, help="MiB for the states; 0: no limit.")  # fmt: skip
+@click.option("--max-time", "max_time_s", type=click.IntRange(0), default=0,
+              help="Seconds; 0: no limit.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def explore(
+    options: Options,
+    list_bugs: bool,
+    list_presets: bool,
+    engine: str,
+    threads: int,
+    compact: bool,
+    max_states: int,
+    max_memory_mib: int,
+    max_time_s: int,
+    as_json: bool,
+) -> int:
+    """Explore every interleaving of a small instance: all states, all claims, shortest runs."""
+    if list_bugs:
+        for known in BUGS.values():
+            print(f"{known.name:<20} {known.what}")
+        return 0
+    if list_presets:
+        for name, preset in PRESETS.items():
+            print(f"{name:<16} {preset.describe()}")
+        return 0
+    limits = Limits(max_states, max_memory_mib << 20, max_time_s)
+    try:
+        found = _search(options, engine, How(threads, compact), limits)
+    except (NoCompiler, SearchError) as error:
+        raise click.UsageError(str(error)) from None
+    if as_json:
+        print(json.dumps(_to_json(options, found), indent=1))
+    else:
+        _print_exploration(options, found, {label.name for label in elaborate(options).labels})
+    return 1 if found.broken else 0 if found.complete else 3
+
+
+def _search(options: Options, engine: str, how: How, limits: Limits) -> Exploration:
+    with progress_bar() as progress:
+        task = progress.add_task("compiling the model", total=None)
+
+        def tell(states: int, depth: int) -> None:
+            progress.update(task, description=f"{states:,} states, depth {depth}")
+
+        if engine == "python":
+            return explore_in_python(compile_model(options), limits, tell)
+        return search(options, how, limits, tell)
+
+
+def _print_exploration(options: Options, found: Exploration, names: set[str]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(options.describe())
+    if found.broken:
+        console.print(f"[bold red]{found.broken}[/] breaks after {len(found.schedule)} steps:")
+        broken = STATES.get(found.broken) or STEPS.get(found.broken)
+        if broken is not None and broken.claim.__doc__:
+            console.print(f"   It says: {broken.claim.__doc__.split(chr(10))[0]}")
+        for number, label in enumerate(found.schedule, start=1):
+            console.print(f"   {number:>3}  {label}")
+    else:
+        for name in sorted(names - found.taken):
+            console.print(f"[yellow]never taken[/] {name}")
+        for name in sorted(of_instance(WITNESSES, options).keys() - found.witnesses):
+            console.print(f"[yellow]never seen[/] {name}")
+    verdict = "a claim breaks" if found.broken else "every claim holds"
+    if found.limit:
+        verdict = f"no claim breaks so far (limit of {found.limit})"
+    rate = found.states / max(found.seconds, 1e-9)
+    console.print(
+        f"{found.states:,} states, {found.transitions:,} transitions in {found.seconds:.1f} s "
+        f"({rate:,.0f} states/s), depth {found.depth}: {verdict}"
+    )
+    if found.loss:
+        console.print(f"by hashes alone: probability of a lost state below {found.loss:.1g}")
+
+
+def _to_json(options: Options, found: Exploration) -> dict[str, object]:
+    return {
+        "instance": options.describe(),
+        "states": found.states,
+        "transitions": found.transitions,
+        "depth": found.depth,
+        "bytes": found.bytes,
+        "complete": found.complete,
+        "limit": found.limit,
+        "loss_probability": found.loss,
+        "broken": found.broken,
+        "schedule": [str(label) for label in found.schedule],
+        "witnesses": sorted(found.witnesses),
+        "taken": sorted(found.taken),
+    }

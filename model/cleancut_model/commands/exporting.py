@@ -1,0 +1,36 @@
+"""`cleancut export`."""
+
+from pathlib import Path
+
+import click
+
+from cleancut_model.commands.instance import chooses_instance
+from cleancut_model.elaborated import elaborate
+from cleancut_model.export import FORMATS
+from cleancut_model.options import Options
+
+EXPORT_EXAMPLES = """
+\b
+Examples:
+  cleancut export promela -o model.pml && spin -a model.pml && cc -O3 -DSAFETY -o pan pan.c && ./pan
+  cleancut export tla -o Cleancut.tla; cleancut export tla-config -o Cleancut.cfg
+  cleancut export promela --bug no-drain
+"""
+
+
+@click.command("export", epilog=EXPORT_EXAMPLES)
+@click.argument("form", type=click.Choice(list(FORMATS)), metavar=f"[{'|'.join(FORMATS)}]")
+@chooses_instance()
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path),
+              help="A file; without it the text is printed.")  # fmt: skip
+def export(options: Options, form: str, output: Path | None) -> int:
+    """Write an instance of the model in the language of another checker."""
+    text = FORMATS[form](elaborate(options))
+    if output is None:
+        print(text, end="")
+        return 0
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(f"{output} cannot be written: {error.strerror}") from None
+    return 0
