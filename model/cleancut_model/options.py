@@ -1,7 +1,7 @@
 """Which instance of the protocol: its sizes, and which parts of it are there."""
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 POLICIES: Final = ("report", "ignore", "stop", "enospc", "auto")
 SYNCS: Final = ("full", "top", "none", "incremental", "bitmap")
@@ -156,6 +156,8 @@ PARTS: Final[dict[str, str]] = {
     "dies": "the process may end at any step",
 }
 
+_ALL_PARTS: Final[dict[str, Any]] = dict.fromkeys(PARTS, True)
+
 #: Small instances that together have every part of the protocol.
 PRESETS: Final[dict[str, Options]] = {
     "core": Options(2, 1, 2, 1, 1),
@@ -179,7 +181,7 @@ PRESETS: Final[dict[str, Options]] = {
     "everything": replace(
         Options(2, 1, 2, 2, 1, "enospc", ("EIO", "ENOSPC"), requests=2, workers=2, again=1),
         sync="incremental",
-        **dict.fromkeys(PARTS, True),
+        **_ALL_PARTS,
     ),
     "death": Options(1, 2, 2, 2, 1, dies=True, again=1, sync="incremental"),
 }
