@@ -1,12 +1,15 @@
 """The model: golden counts, proofs for any size, and bugs that must be found."""
 
+import json
 import shutil
 import subprocess
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+import z3
 
 from cleancut_conformance.cli import main
 from cleancut_model.backup import Options
@@ -14,10 +17,11 @@ from cleancut_model.bugs import BUGS, instance_of
 from cleancut_model.commands import proving
 from cleancut_model.compiled import compile_model
 from cleancut_model.concrete import Run
+from cleancut_model.drawing import ARROWS
 from cleancut_model.elaborated import elaborate
 from cleancut_model.explore import Exploration, How, Limits, explore, explore_in_python
 from cleancut_model.explore.layout import Layout, lay_out
-from cleancut_model.export import promela
+from cleancut_model.export import chc, promela
 from cleancut_model.lemmas import LEMMAS
 from cleancut_model.options import PRESETS
 from cleancut_model.properties import STATES, STATUS, STEPS, WITNESSES, follows, of_instance
@@ -208,6 +212,8 @@ def test_a_limit_ends_the_search_and_says_so() -> None:
         (["--bug", "nope"], 2, "'nope' is not one of"),
         (["--bugs"], 0, "no-drain"),
         (["--presets"], 0, "grouped completion"),
+        (["--reach", "both_complete"], 0, "both_complete is reached after"),
+        (["--reach", "nothing"], 2, "no witness 'nothing' here; there are both_complete"),
         (["--bug", "group-of-one"], 1, "a_group_ends_as_one breaks after"),
         (["--preset", "core", "--bug", "busy-not-seen"], 2, "prepare has no guard 'free' here"),
         (["--drives", "1", "--with", "manual", "--with", "leaves"], 0, "the client may disconnect"),
@@ -272,12 +278,22 @@ def test_a_schedule_is_read_back() -> None:
     assert any(label.request == 1 for label in several)
 
 
+#: Instances with other parts, for Spin and for plain Python.
+SPUN = [PRESETS[name] for name in ("requests", "grouped-manual", "bitmap-always", "death", "busy")]
+
+
+@pytest.mark.parametrize("options", SPUN, ids=lambda options: options.describe())
+def test_plain_python_counts_the_same(options: Options) -> None:
+    fast, slow = explore(options), explore_in_python(compile_model(options))
+    assert (fast.states, fast.transitions) == (slow.states, slow.transitions)
+    assert (fast.taken, fast.witnesses) == (slow.taken, slow.witnesses)
+
+
 @pytest.mark.skipif(shutil.which("spin") is None, reason="there is no Spin here")
-@pytest.mark.parametrize("instance", [*GOLDEN, (3, 1, 2, 1, 0, "enospc")], ids=str)
-def test_spin_counts_the_same(
-    instance: tuple[int, int, int, int, int, str], tmp_path: Path
-) -> None:
-    options = Options(*instance)
+@pytest.mark.parametrize(
+    "options", [*(Options(*i) for i in GOLDEN), *SPUN], ids=lambda options: options.describe()
+)
+def test_spin_counts_the_same(options: Options, tmp_path: Path) -> None:
     (tmp_path / "model.pml").write_text(promela(elaborate(options)))
     for command in (
         ["spin", "-a", "model.pml"],
@@ -294,6 +310,54 @@ def test_spin_counts_the_same(
 def test_spin_is_told_what_a_bug_breaks() -> None:
     text = promela(elaborate(Options(bug="no-drain")))
     assert "assert(false) } /* completed_backups_share_the_cut */" in text
+
+
+def test_a_run_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / name for name in ("run.svg", "run.mmd", "run.itf.json")]
+    for file in files:
+        assert main(["explore", "--bug", "no-drain", "--draw", str(file)]) == 1
+    steps = explore(instance_of("no-drain")).schedule
+    drawn = [text.text for text in ElementTree.parse(files[0]).iter() if text.tag.endswith("text")]
+    assert all(any(str(label) in str(text) for text in drawn) for label in steps)
+    assert files[1].read_text().count("->>") == len(steps)
+    states = json.loads(files[2].read_text())["states"]
+    assert [state["#meta"].get("action") for state in states] == [None, *map(str, steps)]
+    assert states[-1]["src"] != states[-1]["cut"]  # that is what is wrong with it
+    assert main(["explore", "--draw", str(tmp_path / "run.png")]) == 2
+    assert main(["explore", "--bug", "no-drain", "--draw", str(tmp_path / "no" / "run.svg")]) == 2
+    assert "cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_every_step_has_its_place_in_a_drawing() -> None:
+    assert ARROWS.keys() == LABELS.keys()
+
+
+@pytest.mark.parametrize("name", of_instance(WITNESSES, PRESETS["everything"]))
+def test_an_interesting_state_is_reached_by_a_shortest_run(name: str) -> None:
+    options = replace(PRESETS["everything"], again=1, dies=True)
+    found = explore(options, reach=name)
+    assert found.broken == name and found.schedule
+    run = Run(options)
+    for label, value in zip(found.schedule, found.values, strict=True):
+        run.step(label, value)
+
+
+@pytest.mark.parametrize(("bug", "answer"), [("", z3.sat), ("leaked-drain", z3.unsat)])
+def test_spacer_agrees(bug: str, answer: z3.CheckSatResult) -> None:
+    solver = z3.SolverFor("HORN")
+    solver.set("timeout", 100_000)
+    solver.from_string(chc(elaborate(Options(1, 1, 2, 0, 0, control=False, bug=bug))))
+    assert solver.check() == answer
+
+
+def test_the_graph_of_all_states(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--drives", "1", "--clusters", "1", "--writes", "0"]
+    assert main(["export", "dot", *small]) == 0
+    found, drawn = explore(Options(1, 1, 2, 0, 0)), capsys.readouterr().out
+    assert drawn.count(" [label=") - drawn.count(" -> ") == found.states
+    assert drawn.count(" -> ") == found.transitions
+    assert main(["export", "dot"]) == 2
+    assert "too many to draw" in capsys.readouterr().err
 
 
 def test_the_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Follows one run of a finite model, step by step, as an oracle for something else that runs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from cleancut_model.backup import Options
@@ -50,3 +51,20 @@ class Run:
     def ended(self) -> bool:
         """Whether the run may stop here."""
         return self._model.ended(self.state)
+
+
+def replay(
+    options: Options, schedule: Sequence[Label], values: Sequence[int | None]
+) -> list[dict[str, Any]]:
+    """The states of a run by the names of their variables, whether or not it keeps the claims."""
+    model = compile_model(options)
+    state = model.initial
+    states = [model.read(state)]
+    for label, value in zip(schedule, values, strict=True):
+        state = next(
+            after
+            for number, after in model.successors(state)
+            if model.labels[number] == label and model.arguments[number].get("v") == value
+        )
+        states.append(model.read(state))
+    return states

@@ -1,6 +1,8 @@
 """`cleancut explore`."""
 
 import json
+from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
@@ -9,6 +11,7 @@ from cleancut_model.bugs import BUGS
 from cleancut_model.commands.instance import chooses_instance
 from cleancut_model.commands.progress import progress_bar
 from cleancut_model.compiled import compile_model
+from cleancut_model.drawing import itf, mermaid, messages, svg
 from cleancut_model.elaborated import elaborate
 from cleancut_model.explore import (
     Exploration,
@@ -22,6 +25,8 @@ from cleancut_model.explore import explore as search
 from cleancut_model.options import PRESETS, Options
 from cleancut_model.properties import STATES, STEPS, WITNESSES, of_instance
 
+DRAWINGS: Final = (".svg", ".mmd", ".itf.json")
+
 EXPLORE_EXAMPLES = """
 \b
 Examples:
@@ -33,6 +38,8 @@ Examples:
   cleancut explore --bugs                            what bugs there are
   cleancut explore --preset grouped-bitmaps          an instance with other parts of the protocol
   cleancut explore --with snapshot --with dies       parts switched on one by one
+  cleancut explore --bug no-drain --draw run.svg     and the same as a sequence diagram
+  cleancut explore --reach both_complete             the shortest run to an interesting state
   cleancut explore --presets                         what instances there are
 
 \b
@@ -55,6 +62,9 @@ Exit codes: 0 every claim holds in every state, 1 a claim breaks, 2 wrong use,
               show_default=True, help="MiB for the states; 0: no limit.")  # fmt: skip
 @click.option("--max-time", "max_time_s", type=click.IntRange(0), default=0,
               help="Seconds; 0: no limit.")  # fmt: skip
+@click.option("--reach", metavar="WITNESS", help="The shortest run to an interesting state.")
+@click.option("--draw", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Write the run that was found: .svg, .mmd (Mermaid) or .itf.json.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def explore(
     options: Options,
@@ -66,6 +76,8 @@ def explore(
     max_states: int,
     max_memory_mib: int,
     max_time_s: int,
+    reach: str | None,
+    draw: Path | None,
     as_json: bool,
 ) -> int:
     """Explore every interleaving of a small instance: all states, all claims, shortest runs."""
@@ -77,19 +89,46 @@ def explore(
         for name, preset in PRESETS.items():
             print(f"{name:<16} {preset.describe()}")
         return 0
+    _check(options, engine, reach, draw)
     limits = Limits(max_states, max_memory_mib << 20, max_time_s)
     try:
-        found = _search(options, engine, How(threads, compact), limits)
+        found = _search(options, engine, How(threads, compact), limits, reach or "")
     except (NoCompiler, SearchError) as error:
         raise click.UsageError(str(error)) from None
     if as_json:
         print(json.dumps(_to_json(options, found), indent=1))
     else:
         _print_exploration(options, found, {label.name for label in elaborate(options).labels})
+    if draw is not None and found.schedule:
+        _draw(draw, options, found)
+    if reach:
+        return 0 if found.broken else 1 if found.complete else 3
     return 1 if found.broken else 0 if found.complete else 3
 
 
-def _search(options: Options, engine: str, how: How, limits: Limits) -> Exploration:
+def _check(options: Options, engine: str, reach: str | None, draw: Path | None) -> None:
+    known = of_instance(WITNESSES, options)
+    if reach is not None and reach not in known:
+        raise click.UsageError(f"no witness {reach!r} here; there are {', '.join(known)}")
+    if reach is not None and engine == "python":
+        raise click.UsageError("--reach goes with --engine c")
+    if draw is not None and not draw.name.endswith(DRAWINGS):
+        raise click.UsageError(f"{draw}: its name must end in {', '.join(DRAWINGS)}")
+
+
+def _draw(path: Path, options: Options, found: Exploration) -> None:
+    run = messages(found.schedule, found.values)
+    if path.name.endswith(".itf.json"):
+        text = itf(options, found.schedule, found.values)
+    else:
+        text = (svg if path.suffix == ".svg" else mermaid)(run, found.broken)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _search(options: Options, engine: str, how: How, limits: Limits, reach: str) -> Exploration:
     with progress_bar() as progress:
         task = progress.add_task("compiling the model", total=None)
 
@@ -98,25 +137,30 @@ def _search(options: Options, engine: str, how: How, limits: Limits) -> Explorat
 
         if engine == "python":
             return explore_in_python(compile_model(options), limits, tell)
-        return search(options, how, limits, tell)
+        return search(options, how, limits, tell, reach)
 
 
 def _print_exploration(options: Options, found: Exploration, names: set[str]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(options.describe())
     if found.broken:
-        console.print(f"[bold red]{found.broken}[/] breaks after {len(found.schedule)} steps:")
-        broken = STATES.get(found.broken) or STEPS.get(found.broken)
+        reached = found.broken in WITNESSES
+        what = "[green]is reached[/]" if reached else "breaks"
+        colour = "bold" if reached else "bold red"
+        console.print(f"[{colour}]{found.broken}[/] {what} after {len(found.schedule)} steps:")
+        broken = STATES.get(found.broken) or STEPS.get(found.broken) or WITNESSES.get(found.broken)
         if broken is not None and broken.claim.__doc__:
             console.print(f"   It says: {broken.claim.__doc__.split(chr(10))[0]}")
-        for number, label in enumerate(found.schedule, start=1):
-            console.print(f"   {number:>3}  {label}")
+        for number, message in enumerate(messages(found.schedule, found.values), start=1):
+            console.print(f"   {number:>3}  {message.text}")
     else:
         for name in sorted(names - found.taken):
             console.print(f"[yellow]never taken[/] {name}")
         for name in sorted(of_instance(WITNESSES, options).keys() - found.witnesses):
             console.print(f"[yellow]never seen[/] {name}")
     verdict = "a claim breaks" if found.broken else "every claim holds"
+    if found.broken in WITNESSES:
+        verdict = "reached"
     if found.limit:
         verdict = f"no claim breaks so far (limit of {found.limit})"
     rate = found.states / max(found.seconds, 1e-9)

@@ -15,6 +15,8 @@ Examples:
   cleancut export promela -o model.pml && spin -a model.pml && cc -O3 -DSAFETY -o pan pan.c && ./pan
   cleancut export tla -o Cleancut.tla; cleancut export tla-config -o Cleancut.cfg
   cleancut export promela --bug no-drain
+  cleancut export chc --drives 1 --clusters 1 -o model.smt2 && z3 model.smt2
+  cleancut export dot --drives 1 --clusters 1 --writes 0 | dot -Tsvg >states.svg
 """
 
 

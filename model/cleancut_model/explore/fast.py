@@ -1,8 +1,10 @@
 """Explores every state of a finite model with a program generated for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import z3
 
 from cleancut_model.backup import Options
 from cleancut_model.elaborated import Elaborated, elaborate
@@ -28,12 +30,17 @@ def explore(
     how: How = How(),
     limits: Limits = Limits(),  # noqa: B008
     progress: Progress | None = None,
+    reach: str = "",
 ) -> Exploration:
     """Visit every state; where a claim breaks, find the shortest run to it.
 
+    With `reach` it ends where that witness is seen, as if the claim were that it never is.
     Raises NoCompiler and SearchError.
     """
     model = elaborate(options)
+    if reach:
+        never = {reach: z3.Not(model.witnesses[reach])}
+        model = replace(model, states=never, steps=tuple({} for _ in model.steps))
     source = _source(model, how)
     arguments = [str(limits.states), str(limits.bytes), str(limits.seconds)]
     with built(source, threads=how.threads, compact=how.compact) as program:

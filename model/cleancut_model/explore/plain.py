@@ -6,7 +6,6 @@ from collections import deque
 from cleancut_model.compiled import Compiled, Values
 from cleancut_model.explore.build import Progress
 from cleancut_model.explore.result import Exploration, Limits
-from cleancut_spec.schedule import Label
 
 PROGRESS_STATES = 20_000
 
@@ -29,15 +28,16 @@ def explore(
             break
         state = queue.popleft()
         if (broken := model.broken_state(state)) or (broken := _stuck(model, state)):
-            found.broken, found.schedule = broken, _path(model, parents, state)
+            found.broken = broken
+            _tell_path(found, model, _path(parents, state))
             break
         found.witnesses.update(model.witnessed(state))
         for number, after in model.successors(state):
             found.transitions += 1
             taken.add(number)
             if broken := model.broken_step(number, state):
-                path = _path(model, parents, state)
-                found.broken, found.schedule = broken, [*path, model.labels[number]]
+                found.broken = broken
+                _tell_path(found, model, [*_path(parents, state), number])
                 break
             if after not in parents:
                 parents[after] = (state, number)
@@ -64,13 +64,16 @@ def _stuck(model: Compiled, state: Values) -> str:
     return "no_deadlock"
 
 
-def _path(
-    model: Compiled, parents: dict[Values, tuple[Values, int] | None], state: Values
-) -> list[Label]:
-    labels = []
+def _path(parents: dict[Values, tuple[Values, int] | None], state: Values) -> list[int]:
+    actions = []
     step = parents[state]
     while step is not None:
         state, number = step
-        labels.append(model.labels[number])
+        actions.append(number)
         step = parents[state]
-    return labels[::-1]
+    return actions[::-1]
+
+
+def _tell_path(found: Exploration, model: Compiled, path: list[int]) -> None:
+    found.schedule = [model.labels[number] for number in path]
+    found.values = [model.arguments[number].get("v") for number in path]

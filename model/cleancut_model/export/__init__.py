@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Final
 
 from cleancut_model.elaborated import Elaborated
+from cleancut_model.export.chc import chc
+from cleancut_model.export.dot import dot
 from cleancut_model.export.promela import promela
 from cleancut_model.export.tla import config, tla
 
@@ -12,6 +14,8 @@ FORMATS: Final[dict[str, Callable[[Elaborated], str]]] = {
     "promela": promela,
     "tla": tla,
     "tla-config": config,
+    "chc": chc,
+    "dot": dot,
 }
 
-__all__ = ["FORMATS", "config", "promela", "tla"]
+__all__ = ["FORMATS", "chc", "config", "dot", "promela", "tla"]
