@@ -102,6 +102,14 @@ def compile_model(options: Options) -> Compiled:
     )
 
 
+def predicate(model: Elaborated, term: Term) -> Callable[[Values], bool]:
+    """A term over a model's variables as a function of its states."""
+    source = _Source(model.names)
+    source.predicate("holds", term)
+    found: Callable[[Values], bool] = source.run()["holds"]
+    return found
+
+
 class _Source:
     """Python source in the making."""
 

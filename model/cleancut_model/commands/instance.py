@@ -53,14 +53,20 @@ _SIZES: Final = (
 )  # fmt: skip
 
 
-def _choose(preset: str | None, bug: str | None, given: dict[str, Any]) -> Options:
-    options = PRESETS[preset] if preset else instance_of(bug) if bug else Options()
+def _choose(preset: str | None, bug: str | None, given: dict[str, Any], plain: Options) -> Options:
+    options = PRESETS[preset] if preset else instance_of(bug) if bug else plain
     options = replace(options, **given, bug=bug or "")
     return replace(options, errnos=("EIO", "ENOSPC")) if options.stops_at_enospc else options
 
 
-def chooses_instance(*, sizes: bool = True) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """The command gets the instance as `options`; without sizes it is one for any number."""
+def chooses_instance(
+    *, sizes: bool = True, small: bool = False
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """The command gets the instance as `options`; without sizes it is one for any number.
+
+    Where nothing is asked for it is the default one, or a small one.
+    """
+    plain = PRESETS["core"] if small else Options()
     offered = (*_CHOICE, *_SIZES) if sizes else _CHOICE
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
@@ -71,7 +77,7 @@ def chooses_instance(*, sizes: bool = True) -> Callable[[Callable[..., int]], Ca
             asked = {name: others.pop(name, None) for name in _NAMES}
             given = {name: value for name, value in asked.items() if value is not None}
             try:
-                options = _choose(preset, bug, {**given, **dict.fromkeys(parts, True)})
+                options = _choose(preset, bug, {**given, **dict.fromkeys(parts, True)}, plain)
                 return command(options, **others)
             except OptionsError as error:
                 raise click.UsageError(str(error)) from None
