@@ -29,6 +29,9 @@ typedef struct worker worker;
 #define BUSY 1ull /* a slot whose other words are being written */
 #define BLOCK 1024
 #define BATCH 512
+#ifndef RECENT
+#define RECENT (1 << 16)
+#endif
 
 /* ---- what the generated source uses */
 
@@ -62,11 +65,8 @@ static uint64_t count; /* of states, as far as workers have told */
 
 static inline word mix(word x)
 {
-    x ^= x >> 32;
-    x *= 0xd6e8feb86659fd93ull;
-    x ^= x >> 32;
-    x *= 0xd6e8feb86659fd93ull;
-    return x ^ x >> 32;
+    unsigned __int128 p = (unsigned __int128)(x ^ 0x9e3779b97f4a7c15ull) * 0xd6e8feb86659fd93ull;
+    return (word)p ^ (word)(p >> 64);
 }
 
 static inline word hash_of(const word *state)
@@ -250,7 +250,8 @@ struct worker {
     word hash[BATCH + ACTIONS];
     uint64_t parent[BATCH + ACTIONS];
     uint16_t action[BATCH + ACTIONS];
-    uint64_t transitions, taken[ACTIONS];
+    uint64_t taken[ACTIONS];
+    word recent[RECENT][WORDS]; /* states that were emitted last, by hash: most come again soon */
     uint64_t reported;
 };
 
@@ -303,12 +304,20 @@ static void broken(worker *me, int kind, unsigned claim, unsigned action)
 
 static inline void emit(worker *me, const word *state, unsigned action)
 {
+    word hash = hash_of(state);
+    word *recent = me->recent[hash % RECENT];
+    word difference = 0;
+    me->taken[action]++;
+    for (int i = 0; i < WORDS; i++)
+        difference |= recent[i] ^ state[i];
+    if (!difference) /* it is in the table, or waits in the batch to get there */
+        return;
+    memcpy(recent, state, sizeof(word) * WORDS);
     unsigned n = me->n++;
     memcpy(me->state[n], state, sizeof(word) * WORDS);
-    me->hash[n] = hash_of(state);
+    me->hash[n] = hash;
     me->action[n] = action;
-    me->taken[action]++;
-    __builtin_prefetch(slot_at(slot_of(me->hash[n])), 1);
+    __builtin_prefetch(slot_at(slot_of(hash)), 1);
 }
 
 static void flush(worker *me)
@@ -347,7 +356,8 @@ static double started, told;
 
 static uint64_t bytes_now(void)
 {
-    return table_bytes(slots) + blocks * block_bytes() + log_room * sizeof(origin);
+    return table_bytes(slots) + blocks * block_bytes() + log_room * sizeof(origin)
+           + threads * sizeof(worker);
 }
 
 static void stop_at(const char *which)
@@ -385,7 +395,6 @@ static void work(worker *me, int first)
         for (; me->at < me->in->used && !done && !full; me->at++) {
             unsigned before = me->n;
             expand(me->in->states[me->at], me);
-            me->transitions += me->n - before;
             if (tracing)
                 for (unsigned i = before; i < me->n; i++)
                     me->parent[i] = me->in->place[me->at];
@@ -454,7 +463,7 @@ static void *run(void *argument)
 
 static void start(void)
 {
-    use_table(1 << 18);
+    use_table((1 << 20) / SLOT_WORDS);
     for (int i = 0; i < threads; i++) {
         workers[i] = reserve(sizeof(worker));
         memset(workers[i], 0, sizeof(worker));
@@ -500,7 +509,8 @@ static void print_result(void)
         printf("%llu%s", (unsigned long long)taken, a + 1 < ACTIONS ? ", " : "]");
     }
     for (int i = 0; i < threads; i++)
-        transitions += workers[i]->transitions;
+        for (int a = 0; a < ACTIONS; a++)
+            transitions += workers[i]->taken[a];
     printf(", \"transitions\": %llu}\n", (unsigned long long)transitions);
 }
 
