@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -93,6 +94,53 @@ def test_states_of_several_words_are_told_apart() -> None:
     for how in (How(1), How(2), How(2, compact=True)):
         result = explore(options, how)
         assert (result.states, result.transitions) == count(3, 1, 2, 1, 0, "report")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [Options(2, 2, 2, 1, 0), Options(1, 3, 2, 1, 1), Options(3, 1, 2, 1, 0),
+     *(PRESETS[name] for name in ("core", "requests", "bitmap-always", "grouped", "again"))],
+    ids=lambda options: options.describe(),
+)  # fmt: skip
+def test_symmetry_keeps_one_of_each_kind(options: Options) -> None:
+    model = compile_model(options)
+    todo, found = [model.initial], {model.initial}
+    for state in todo:
+        new = {after for _, after in model.successors(state)} - found
+        found |= new
+        todo += new
+    kinds = {kind_of(model.read(state), options) for state in found}
+    for how in (How(1, symmetry=True), How(2, symmetry=True)):
+        result = explore(options, how)
+        assert (result.states, result.represented) == (len(kinds), len(found))
+
+
+def kind_of(state: dict[str, Any], options: Options) -> tuple[object, ...]:
+    """A state without the names of its clusters, and of its drives once all is over."""
+    drives = []
+    for d in range(options.drives):
+        rest = [(n, v[d]) for n, v in sorted(state.items()) if n in PER_DRIVE]
+        requests = []
+        for phase, at, *more in (("g", "gc", "gv", "gbuf"), ("b", "bc", "bbuf")):
+            several = isinstance(state[phase][d], list)
+            rows = zip(*(state[n][d] if several else [state[n][d]] for n in (phase, at, *more)),
+                       strict=True)  # fmt: skip
+            requests += [(number, phase, *row) for number, row in enumerate(rows)]
+        cells = []
+        for c in range(options.clusters):
+            held = [(n, v[d][c]) for n, v in sorted(state.items()) if n in PER_CLUSTER]
+            here = [(r[0], r[1]) for r in requests if r[3] == c and "IDLE" not in str(r[2])]
+            cells.append((tuple(held), tuple(here)))
+        plain = tuple((number, phase, now, *more) for number, phase, now, _, *more in requests)
+        drives.append((tuple(rest), plain, tuple(sorted(cells))))
+    if state["tx"] in ("DONE", "FAILED", "DEAD") and not options.repeats:
+        drives.sort(key=repr)
+    single = ("tx", "writes_left", "again_left", "connected")
+    return (*(state.get(name) for name in single), *drives)
+
+
+PER_DRIVE = {"js", "drained", "final", "error", "errors_left", "snapped", "busy", "broken"}
+PER_CLUSTER = {"src", "old", "tgt", "copied", "cut", "base", "dirty", "todo", "snap"}
 
 
 def test_a_packed_state_is_read_back() -> None:
@@ -213,6 +261,8 @@ def test_a_limit_ends_the_search_and_says_so() -> None:
         (["--bug", "undrain-early", "--clusters", "1"], 1, "undrain d0"),
         (["--max-states", "100"], 3, "no claim breaks so far (limit of states)"),
         (["--engine", "python", "--clusters", "1"], 0, "every claim holds"),
+        (["--symmetry"], 0, "by symmetry they stand for 41,140 states"),
+        (["--symmetry", "--bug", "no-drain"], 1, "breaks after 9 steps"),
         (["--compact", "--clusters", "1"], 0, "probability of a lost state below"),
         (["--drives", "9"], 2, "9 is not in the range"),
         (["--bug", "nope"], 2, "'nope' is not one of"),

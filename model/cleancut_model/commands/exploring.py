@@ -33,6 +33,7 @@ Examples:
   cleancut explore                                   two drives, two clusters, one guest write
   cleancut explore --drives 2 --clusters 1 --writes 2 --errors 1 --policy stop
   cleancut explore --writes 2 --errors 1 --threads 1
+  cleancut explore --writes 3 --errors 1 --symmetry  fewer states that stand for all
   cleancut explore --engine python                   slower, and needs no C compiler
   cleancut explore --bug undrain-early               the shortest run that breaks a claim
   cleancut explore --bugs                            what bugs there are
@@ -57,6 +58,11 @@ Exit codes: 0 every claim holds in every state, 1 a claim breaks, 2 wrong use,
 @click.option("--threads", type=click.IntRange(1, 64), default=2, show_default=True)
 @click.option("--compact", is_flag=True,
               help="Keep only 63 bits of a hash of each state.")  # fmt: skip
+@click.option(
+    "--symmetry",
+    is_flag=True,
+    help="Keep one of the states that differ in the names of clusters or drives only.",
+)
 @click.option("--max-states", type=click.IntRange(0), default=0, help="0: no limit.")
 @click.option("--max-memory", "max_memory_mib", type=click.IntRange(0), default=4096,
               show_default=True, help="MiB for the states; 0: no limit.")  # fmt: skip
@@ -73,6 +79,7 @@ def explore(
     engine: str,
     threads: int,
     compact: bool,
+    symmetry: bool,
     max_states: int,
     max_memory_mib: int,
     max_time_s: int,
@@ -92,7 +99,9 @@ def explore(
     _check(options, engine, reach, draw)
     limits = Limits(max_states, max_memory_mib << 20, max_time_s)
     try:
-        found = _search(options, engine, How(threads, compact), limits, reach or "")
+        found = _search(
+            options, engine, How(threads, compact, symmetry=symmetry), limits, reach or ""
+        )
     except (NoCompiler, SearchError) as error:
         raise click.UsageError(str(error)) from None
     if as_json:
@@ -168,6 +177,8 @@ def _print_exploration(options: Options, found: Exploration, names: set[str]) ->
         f"{found.states:,} states, {found.transitions:,} transitions in {found.seconds:.1f} s "
         f"({rate:,.0f} states/s), depth {found.depth}: {verdict}"
     )
+    if found.represented > found.states:
+        console.print(f"by symmetry they stand for {found.represented:,} states")
     if found.loss:
         console.print(f"by hashes alone: probability of a lost state below {found.loss:.1g}")
 
@@ -176,6 +187,7 @@ def _to_json(options: Options, found: Exploration) -> dict[str, object]:
     return {
         "instance": options.describe(),
         "states": found.states,
+        "represented": found.represented,
         "transitions": found.transitions,
         "depth": found.depth,
         "bytes": found.bytes,

@@ -12,17 +12,19 @@ from cleancut_model.explore.build import Progress, built, run
 from cleancut_model.explore.csource import Claims, Source
 from cleancut_model.explore.layout import lay_out
 from cleancut_model.explore.result import Exploration, Limits
+from cleancut_model.explore.symmetry import Symmetry
 
 HASH_BITS = 63
 
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How to search: with how many threads, by hashes alone, with the claims about steps."""
+    """How to search: threads, hashes alone, claims about steps, one of states that are alike."""
 
     threads: int = 2
     compact: bool = False
     steps: bool = True
+    symmetry: bool = False
 
 
 def explore(
@@ -43,10 +45,12 @@ def explore(
         model = replace(model, states=never, steps=tuple({} for _ in model.steps))
     source = _source(model, how)
     arguments = [str(limits.states), str(limits.bytes), str(limits.seconds)]
-    with built(source, threads=how.threads, compact=how.compact) as program:
+    with built(source, threads=how.threads, compact=how.compact, symmetry=how.symmetry) as program:
         told = run(program, arguments, progress)
-        if told["kind"]:
+        if told["kind"] and not how.symmetry:
             told = run(program, [*arguments, "trace"], progress)
+    if told["kind"] and how.symmetry:  # its names are mixed up: find the run again without
+        return explore(options, replace(how, symmetry=False), limits, progress, reach)
     return _found(model, told, how)
 
 
@@ -55,7 +59,10 @@ def _source(model: Elaborated, how: How) -> str:
     layout = lay_out(model.language, changing)
     steps = list(model.steps) if how.steps else [{} for _ in model.steps]
     claims = Claims(model.states, steps, model.witnesses, model.may_stop)
-    return Source(layout, model.initial).text(list(model.instances), list(model.goes_on), claims)
+    text = Source(layout, model.initial).text(list(model.instances), list(model.goes_on), claims)
+    if how.symmetry:
+        text += Symmetry(model.protocol, model.language, layout).text()
+    return text
 
 
 def _found(model: Elaborated, told: dict[str, Any], how: How) -> Exploration:
@@ -65,6 +72,7 @@ def _found(model: Elaborated, told: dict[str, Any], how: How) -> Exploration:
         depth=told["depth"],
         seconds=told["seconds"],
         bytes=told["bytes"],
+        represented=told["represented"],
         limit=told["limit"],
         broken=_broken(model, told),
         witnesses={name for i, name in enumerate(model.witnesses) if told["seen"] >> i & 1},

@@ -8,7 +8,8 @@
  * the workers take one by one.
  *
  * Options of the build: MODEL (the generated source), THREADS (at most), COMPACT (keep 63 bits of a
- * hash in place of the state).
+ * hash in place of the state), SYMMETRY (of states that are alike keep the one that the model's
+ * `canonical` makes of them).
  * Arguments: the limits of states, bytes and seconds (0: none), and `trace` to keep parents, which
  * one thread does alone.
  * Output: JSON lines, progress once a second and the result at the end.
@@ -42,7 +43,16 @@ static void witness(unsigned number);
 
 enum { NOTHING, STATE_CLAIM, STEP_CLAIM, DEADLOCK };
 
-#define EMIT(action) do { const word after[WORDS] = NEXT; emit(me, after, action); } while (0)
+#if SYMMETRY
+static inline void canonical(word *state);
+static inline unsigned alike(const word *state);
+#else
+#define canonical(state) ((void)(state))
+#define alike(state) 1u
+#endif
+
+#define EMIT(action) \
+    do { word after[WORDS] = NEXT; canonical(after); emit(me, after, action); } while (0)
 #define BROKEN_STATE(claim) broken(me, STATE_CLAIM, claim, 0)
 #define BROKEN_STEP(action, claim) broken(me, STEP_CLAIM, claim, action)
 #define STUCK() broken(me, DEADLOCK, 0, 0)
@@ -251,6 +261,7 @@ struct worker {
     uint64_t parent[BATCH + ACTIONS];
     uint16_t action[BATCH + ACTIONS];
     uint64_t taken[ACTIONS];
+    uint64_t represented; /* states, by those that were kept */
     word recent[RECENT][WORDS]; /* states that were emitted last, by hash: most come again soon */
     uint64_t reported;
 };
@@ -327,6 +338,7 @@ static void flush(worker *me)
         if (!insert(me->state[i], me->hash[i]))
             continue;
         added++;
+        me->represented += alike(me->state[i]);
         block *out = me->out;
         if (!out || out->used == BLOCK) {
             if (out)
@@ -493,11 +505,13 @@ static void print_path(void)
 
 static void print_result(void)
 {
-    uint64_t transitions = 0;
+    uint64_t transitions = 0, represented = 0;
+    for (int i = 0; i < threads; i++)
+        represented += workers[i]->represented;
     printf("{\"states\": %llu, \"depth\": %llu, \"seconds\": %.6f, \"bytes\": %llu, "
-           "\"limit\": \"%s\", \"kind\": %d, \"claim\": %u, \"action\": %u, \"seen\": %llu",
+           "\"represented\": %llu, \"limit\": \"%s\", \"kind\": %d, \"claim\": %u, \"action\": %u, \"seen\": %llu",
            (unsigned long long)count, (unsigned long long)depth, now() - started,
-           (unsigned long long)most_bytes, limit, found.kind, found.claim, found.action,
+           (unsigned long long)most_bytes, (unsigned long long)represented, limit, found.kind, found.claim, found.action,
            (unsigned long long)seen);
     if (found.kind && tracing)
         print_path();

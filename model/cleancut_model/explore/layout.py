@@ -25,7 +25,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The places of all variables; a drive's variables lie together, in one order for each."""
+    """The places of all variables; a drive's lie together, and within them each cluster's."""
 
     places: dict[Name, Place]
     words: int
@@ -52,7 +52,7 @@ class Layout:
 def lay_out(model: Finite, changing: set[Name]) -> Layout:
     """Pack the variables that change, none across two words; the others take no bits."""
     groups: dict[int, list[Name]] = {}
-    for name in model.names():
+    for name in sorted(model.names(), key=lambda name: _cluster(model, name)):
         groups.setdefault(_drive(model, name), []).append(name)
     places: dict[Name, Place] = {}
     word = at = used = 0
@@ -74,6 +74,11 @@ def _room(word: int) -> int:
 def _drive(model: Finite, name: Name) -> int:
     index = model.fields[name[0]].index
     return name[1][0] if index and index[0].name == "Drive" else -1
+
+
+def _cluster(model: Finite, name: Name) -> int:
+    index = model.fields[name[0]].index
+    return name[1][1] if len(index) == 2 and index[1].name == "Cluster" else -1
 
 
 def _width(model: Finite, name: Name) -> int:

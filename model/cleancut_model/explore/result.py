@@ -14,6 +14,7 @@ class Exploration:
     depth: int = 0  # the steps of the longest of the shortest runs to a state
     seconds: float = 0.0
     bytes: int = 0  # of states, at most; 0 where nobody counted
+    represented: int = 0  # states that those stand for, by the names of clusters
     limit: str = ""  # which limit ended the search before its end: states, memory or time
     broken: str = ""
     schedule: list[Label] = field(default_factory=list)
