@@ -74,11 +74,14 @@ class Backup(Surroundings, Copying, Jobs):
     def _declare_parts(self) -> None:
         """The variables that only some instances have."""
         m, drive, cluster, options = self.m, self.drive, self.cluster, self.options
-        if options.partial:
-            # Ghost: what the target's clusters lie upon, earlier backups or the backing file;
-            # and which clusters may differ from it: the bitmap, or the top layer's own ones.
-            m.variable("base", self.value, drive, cluster, init="src")
+        if options.records:
+            # What guests have written: the bits of a bitmap, or the top layer's own clusters.
             m.variable("dirty", m.boolean, drive, cluster, init=False)
+        if options.clears:
+            m.variable("cleared", m.boolean, drive, init=False)
+        if options.partial:
+            # Ghost: what the target's clusters lie upon, earlier backups or the backing file.
+            m.variable("base", self.value, drive, cluster, init="src")
             m.variable("todo", m.boolean, drive, cluster, init=False)  # frozen for the job
         if options.snapshot:
             m.variable("snapped", m.boolean, drive, init=False)

@@ -95,6 +95,10 @@ def _runs_or_pauses(p: Backup, s: State, d: Term, **_: Term) -> None:
     s.when(live=p.job_is(s, d, "RUNNING PAUSED"))
 
 
+def _waits_for_the_oldest(p: Backup, s: State, d: Term) -> None:
+    s.when(oldest=p.earlier(d, lambda x: s.js[x] != p.job.CREATED))
+
+
 def _ends_all_jobs(p: Backup, s: State) -> None:
     s.js[ALL] = lambda d: If(p.started(s, d), p.job.ABORTING, s.js[d])
 
@@ -351,6 +355,20 @@ BUGS: Final[dict[str, Bug]] = {
             "guests go on before the snapshots of all drives are taken",
             ("snapshots_share_the_cut",),
             (Mutation("undrain", ("snapshots",)), Mutation("reply", ("snapshots",))),
+            "snapshot",
+        ),
+        Bug(
+            "cleared-late",
+            "guests go on before the bitmaps that begin at the cut are cleared",
+            ("a_cleared_bitmap_begins_at_the_cut",),
+            (Mutation("undrain", ("bitmaps",)), Mutation("reply", ("bitmaps",))),
+            "clear",
+        ),
+        Bug(
+            "rollback-stuck",
+            "the newest job is taken back only after the oldest, and the oldest after the newest",
+            ("a_settling_transaction_can_go_on", "no_deadlock"),
+            (Mutation("rollback", extra=_waits_for_the_oldest),),
             "snapshot",
         ),
         Bug(

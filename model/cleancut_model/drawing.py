@@ -18,7 +18,9 @@ ARROWS: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("begin", "begin_again"), ("client", "transaction")),
     **dict.fromkeys(("drain", "undrain"), ("transaction", "drive *")),
     **dict.fromkeys(("prepare", "rollback", "commit"), ("transaction", "job *")),
-    **dict.fromkeys(("fail_prepare", "find_busy", "commit_snapshot"), ("drive *", "transaction")),
+    **dict.fromkeys(
+        ("fail_prepare", "find_busy", "commit_snapshot", "commit_clear"), ("drive *", "transaction")
+    ),
     **dict.fromkeys(("reply", "refuse"), ("transaction", "client")),
     "fail_other": ("transaction", "transaction"),
     "guest_write": ("guest *", "drive *"),

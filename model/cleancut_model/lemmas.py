@@ -195,6 +195,19 @@ def the_bitmap_records_the_rest(p: Backup, s: State) -> Term:
     )
 
 
+@lemma("clears")
+def bitmaps_are_cleared_under_the_drains(p: Backup, s: State) -> Term:
+    """Until all bitmaps are cleared every drive is drained, and as it was at the cut."""
+    return clusters(
+        p,
+        lambda d, c: And(
+            Implies(And(p.tx_is(s, "COMMIT"), Not(s.cleared[d])), s.drained[d]),
+            Implies(And(p.tx_is(s, "COMMIT"), s.drained[d]), s.src[d, c] == s.cut[d, c]),
+            Implies(s.cleared[d], p.tx_is(s, "COMMIT DONE")),
+        ),
+    )
+
+
 @lemma("snapshot")
 def snapshots_are_taken_under_the_drains(p: Backup, s: State) -> Term:
     """Until all snapshots are taken every drive is drained, and as it was at the cut."""

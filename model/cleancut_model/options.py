@@ -34,6 +34,7 @@ class Options:
     again: int | None = 0  # further transactions after the first
     busy: bool = False  # drives have jobs of other commands
     snapshot: bool = False  # blockdev-snapshot-sync of each drive in the same transaction
+    clears: bool = False  # block-dirty-bitmap-clear of each drive's bitmap in the same transaction
     other: bool = False  # an action after the backups that may fail, as `abort` does
     breaks: bool = False  # on-cbw-error is break-snapshot
     speed: bool = False  # block-job-set-speed
@@ -50,6 +51,8 @@ class Options:
                 raise OptionsError(f"no {what} {value!r}; there are {', '.join(allowed)}")
         if self.bitmap_mode != "on-success" and self.sync != "bitmap":
             raise OptionsError(f"bitmap mode {self.bitmap_mode} goes with sync bitmap only")
+        if self.clears and self.partial:
+            raise OptionsError(f"part clears goes with sync full or none, not {self.sync}")
 
     def sizes(self) -> dict[str, int]:
         """The sizes of the sorts."""
@@ -98,6 +101,11 @@ class Options:
     def partial(self) -> bool:
         """The target holds only what differs from what lies below it."""
         return self.bitmaps or self.sync == "top"
+
+    @property
+    def records(self) -> bool:
+        """There is a record of the clusters that guests have written."""
+        return self.partial or self.clears
 
     @property
     def ends(self) -> bool:
@@ -149,6 +157,7 @@ PARTS: Final[dict[str, str]] = {
     "manual": "manual finalize and dismiss",
     "busy": "drives busy with other jobs",
     "snapshot": "snapshots beside the backups",
+    "clears": "bitmaps cleared beside the backups",
     "other": "a further action that may fail",
     "breaks": "copy-before-write errors break the backup",
     "speed": "set-speed",
@@ -156,7 +165,7 @@ PARTS: Final[dict[str, str]] = {
     "dies": "the process may end at any step",
 }
 
-_ALL_PARTS: Final[dict[str, Any]] = dict.fromkeys(PARTS, True)
+_ALL_PARTS: Final[dict[str, Any]] = {name: name != "clears" for name in PARTS}
 
 #: Small instances that together have every part of the protocol.
 PRESETS: Final[dict[str, Options]] = {
@@ -176,6 +185,7 @@ PRESETS: Final[dict[str, Options]] = {
     "again": Options(2, 1, 2, 1, 1, again=1),
     "busy": Options(2, 1, 2, 1, 0, busy=True),
     "snapshot": Options(2, 1, 2, 1, 0, snapshot=True, other=True),
+    "clear": Options(2, 1, 2, 2, 1, clears=True, other=True, again=1),
     "break-snapshot": Options(2, 1, 2, 1, 1, breaks=True),
     "client": Options(2, 1, 2, 1, 0, speed=True, leaves=True, manual=True),
     "everything": replace(

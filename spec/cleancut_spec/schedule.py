@@ -44,6 +44,7 @@ STEPS: Final[dict[str, Step]] = {
         _step("reply", "", "the transaction has succeeded"),
         _step("refuse", "", "the transaction has failed and nothing of it is left"),
         _step("commit_snapshot", "d", "the drive's snapshot is taken"),
+        _step("commit_clear", "d", "the drive's bitmap is cleared"),
         _step("begin_again", "", "the client comes with another transaction", by_client=True),
         # the guest
         _step("guest_write", "dc", "the guest submits a write", by_client=True),

@@ -21,6 +21,16 @@ def no_bit_is_lost(p: Backup, s: State) -> Term:
     return clusters(p, lambda d, c: Implies(And(alive, s.src[d, c] != s.base[d, c]), has_it(d, c)))
 
 
+@always("clears")
+@cites("BITMAP-CHAIN-1")
+def a_cleared_bitmap_begins_at_the_cut(p: Backup, s: State) -> Term:
+    """Where a drive has left the cut since its bitmap was cleared with the backup, it has a bit."""
+    return clusters(
+        p,
+        lambda d, c: Implies(And(s.cleared[d], s.src[d, c] != s.cut[d, c]), s.dirty[d, c]),
+    )
+
+
 @each_step(needs=("bitmaps",))
 @cites("BITMAP-CHAIN-1")
 def a_chain_restores_the_cut(p: Backup, s: State, t: State) -> Term:

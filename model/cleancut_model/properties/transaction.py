@@ -1,6 +1,6 @@
 """All or nothing."""
 
-from z3 import And, Implies, Not
+from z3 import And, Implies, Not, Or
 
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
@@ -8,6 +8,7 @@ from cleancut_model.properties.registry import (
     always,
     clusters,
     each_step,
+    enabled,
 )
 from cleancut_spec import cites
 
@@ -122,3 +123,56 @@ def a_client_that_goes_changes_nothing(p: Backup, s: State, t: State) -> Term:
         p.every(lambda d: And(t.js[d] == s.js[d], t.final[d] == s.final[d])),
         clusters(p, lambda d, c: t.tgt[d, c] == s.tgt[d, c]),
     )
+
+
+@always(implied=True)
+@cites("TX-RELEASE-1")
+def a_preparing_transaction_can_go_on(p: Backup, s: State) -> Term:
+    """The first drive without a job has a step, or a guest's write that is in flight and ends."""
+
+    def goes_on(d: Term) -> Term:
+        steps = [enabled(p, s, name, d) for name in ("drain", "prepare", "find_busy")]
+        return Or(*steps, And(s.drained[d], Not(p.quiet(s, d))))
+
+    def turn(d: Term) -> Term:
+        return And(s.js[d] == p.job.NONE, p.earlier(d, lambda x: s.js[x] != p.job.NONE))
+
+    return p.every(lambda d: Implies(And(p.tx_is(s, "PREPARE"), turn(d)), goes_on(d)))
+
+
+@always(implied=True)
+@cites("TX-RELEASE-1")
+def a_settling_transaction_can_go_on(p: Backup, s: State) -> Term:
+    """The first created job is committed, or the last one taken back; then drives are released."""
+    created, none_created = p.job.CREATED, p.none_created(s)
+    prepared = And(p.tx_is(s, "PREPARE"), p.every(lambda x: s.js[x] != p.job.NONE))
+
+    def case(d: Term) -> Term:
+        first = And(s.js[d] == created, p.earlier(d, lambda x: s.js[x] != created))
+        last = p.every(lambda x: Implies(p.m.less(d, x), s.js[x] != created))
+        drained = And(s.drained[d], p.earlier(d, lambda x: Not(s.drained[x])))
+        return And(
+            Implies(And(Or(prepared, p.tx_is(s, "COMMIT")), first), enabled(p, s, "commit", d)),
+            Implies(
+                And(p.tx_is(s, "ROLLBACK"), s.js[d] == created, last), enabled(p, s, "rollback", d)
+            ),
+            Implies(
+                And(p.tx_is(s, "COMMIT ROLLBACK"), none_created, drained),
+                Or(enabled(p, s, "undrain", d), _more_is_due(p, s)),
+            ),
+        )
+
+    released = And(none_created, p.every(lambda d: Not(s.drained[d])))
+    answered = Or(enabled(p, s, "reply"), enabled(p, s, "refuse"))
+    answer = Implies(And(p.tx_is(s, "COMMIT ROLLBACK"), released), answered)
+    return And(p.every(case), answer)
+
+
+def _more_is_due(p: Backup, s: State) -> Term:
+    """A snapshot is still to be taken, or a bitmap to be cleared; the first of those may be."""
+    due = []
+    if p.options.snapshot:
+        due.append(p.m.any(p.drive, lambda d: Not(s.snapped[d])))
+    if p.options.clears:
+        due.append(p.m.any(p.drive, lambda d: Not(s.cleared[d])))
+    return Or(due)

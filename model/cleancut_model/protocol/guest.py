@@ -65,7 +65,7 @@ class Guest(Words):
         """The write is on the drive."""
         s.when(writing=s.g[d, r] == self.guest.WRITING)
         s.src[d, s.gc[d, r]] = s.gv[d, r]
-        if self.options.partial:
+        if self.options.records:
             s.dirty[d, s.gc[d, r]] = True
         self.forget(s, "g gc gv gbuf", d, r)
 

@@ -46,11 +46,13 @@ class Surroundings(Transaction):
             self.forget(s, "busy", everywhere)
         if self.options.breaks:
             self.forget(s, "broken", everywhere)
+        if self.options.clears:
+            self.forget(s, "cleared", everywhere)
 
     @action("", "dies", "repeats")
     def restart(self, s: State) -> None:
         """A new process begins; a bitmap that was in use is not trusted, so all is dirty."""
         s.when(dead=s.tx == self.tx.DEAD)
         self._clear(s)
-        if self.options.bitmaps:
+        if self.options.bitmaps or self.options.clears:
             s.dirty[:, :] = True

@@ -88,6 +88,14 @@ class Transaction(Words):
         s.snapped[d] = True
         s.snap[d, :] = lambda x, c: s.src[x, c]
 
+    @action("d", "clears")
+    def commit_clear(self, s: State, d: Term) -> None:
+        """The bitmap is cleared: from here on it records what differs from the cut."""
+        s.when(committing=s.tx == self.tx.COMMIT, started=self.none_created(s))
+        s.when(due=Not(s.cleared[d]), turn=self.earlier(d, lambda x: s.cleared[x]))
+        s.cleared[d] = True
+        s.dirty[d, :] = False
+
     @action("d")
     def undrain(self, s: State, d: Term) -> None:
         """Guest requests of the drive start again, when all are committed or all taken back."""
@@ -96,6 +104,9 @@ class Transaction(Words):
         if self.options.snapshot:
             taken = self.every(lambda x: s.snapped[x])
             s.when(snapshots=Or(s.tx == self.tx.ROLLBACK, taken))
+        if self.options.clears:
+            cleared = self.every(lambda x: s.cleared[x])
+            s.when(bitmaps=Or(s.tx == self.tx.ROLLBACK, cleared))
         s.drained[d] = False
 
     @action("")
@@ -105,6 +116,8 @@ class Transaction(Words):
         s.when(released=self.every(lambda x: Not(s.drained[x])))
         if self.options.snapshot:
             s.when(snapshots=self.every(lambda x: s.snapped[x]))
+        if self.options.clears:
+            s.when(bitmaps=self.every(lambda x: s.cleared[x]))
         s.tx = self.tx.DONE
 
     @action("")
@@ -130,6 +143,8 @@ class Transaction(Words):
         self.forget(s, "js final error", slice(None))
         if self.options.snapshot:
             self.forget(s, "snapped", slice(None))
+        if self.options.clears:
+            self.forget(s, "cleared", slice(None))
         if self.options.breaks:
             self.forget(s, "broken", slice(None))
         s.old[:, :] = lambda x, c: s.tgt[x, c]
