@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ def test_crosshair_confirms_every_contract() -> None:
     assert done.stdout.count("Confirmed over all paths") == contracts > 10
 
 
+@pytest.mark.slow
 def test_crosshair_finds_no_counterexample_for_bitmaps() -> None:
     """Bitmaps have no bound, so not every path can be walked; none that was breaks a contract."""
     done = crosshair("cleancut_reference.bitmap", seconds=3)

@@ -88,6 +88,7 @@ def packed(options: Options) -> Layout:
     return lay_out(model.language, {name for each in model.instances for name in each.next})
 
 
+@pytest.mark.slow
 def test_states_of_several_words_are_told_apart() -> None:
     options = Options(3, 1, 2, 1, 0)
     assert packed(options).words > 1
@@ -96,6 +97,7 @@ def test_states_of_several_words_are_told_apart() -> None:
         assert (result.states, result.transitions) == count(3, 1, 2, 1, 0, "report")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [Options(2, 2, 2, 1, 0), Options(1, 3, 2, 1, 1), Options(3, 1, 2, 1, 0),
@@ -182,6 +184,7 @@ def test_without_a_compiler_the_way_out_is_named(
     assert "--engine python" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_every_action_is_taken_and_every_interesting_state_seen() -> None:
     taken, seen = set(), set()
     for options in PRESETS.values():
@@ -194,11 +197,13 @@ def test_every_action_is_taken_and_every_interesting_state_seen() -> None:
     assert seen == WITNESSES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_every_claim_is_proved_for_any_size(policy: str) -> None:
     check_proof(Options(policy=policy, errnos=("EIO", "ENOSPC")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_claim_about_every_part_is_proved_for_any_size(preset: str) -> None:
     check_proof(PRESETS[preset])
@@ -218,6 +223,7 @@ def test_every_claim_speaks_of_some_instance() -> None:
         assert spoken == claims.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lemma", LEMMAS)
 def test_every_lemma_is_needed(lemma: str) -> None:
     speaks_of = (o for o in PRESETS.values() if o.has(*LEMMAS[lemma].needs))
@@ -225,11 +231,13 @@ def test_every_lemma_is_needed(lemma: str) -> None:
     assert any(p.prove(name).status != "proved" for p in provers for name in p.claims())
 
 
+@pytest.mark.slow
 def test_the_finite_proof_agrees() -> None:
     prover = FiniteProver(Options(drives=2, clusters=1, errors=1), timeout_s=60)
     assert {prover.prove(name).status for name in prover.claims()} == {"proved"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", BUGS)
 def test_exploration_finds_every_bug(bug: str) -> None:
     result = explore(instance_of(bug))
@@ -237,6 +245,7 @@ def test_exploration_finds_every_bug(bug: str) -> None:
     assert result.schedule
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", BUGS)
 def test_the_proof_rejects_every_bug(bug: str) -> None:
     prover = Prover(instance_of(bug).without_limits(), timeout_s=20)
@@ -310,6 +319,7 @@ def test_the_prove_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no claim 'nope'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_all_presets_are_proved_in_one_go(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -352,6 +362,7 @@ def test_a_schedule_is_read_back() -> None:
 SPUN = [PRESETS[name] for name in ("requests", "grouped-manual", "bitmap-always", "death", "busy")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", SPUN, ids=lambda options: options.describe())
 def test_plain_python_counts_the_same(options: Options) -> None:
     fast, slow = explore(options), explore_in_python(compile_model(options))
@@ -371,6 +382,7 @@ def test_components_are_the_classes_of_mutual_reach(size: int, pairs: set[tuple[
     assert {frozenset(c) for c in components(edges, set(range(size)))} == classes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", [name for name in PRESETS if name != "everything"])
 def test_everything_ends_in_every_fair_run(preset: str) -> None:
     options = PRESETS[preset]
@@ -402,6 +414,7 @@ def test_the_liveness_command(
     assert text in captured.out + captured.err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("spin") is None, reason="there is no Spin here")
 @pytest.mark.parametrize(
     "options", [*(Options(*i) for i in GOLDEN), *SPUN], ids=lambda options: options.describe()
@@ -445,6 +458,7 @@ def test_every_step_has_its_place_in_a_drawing() -> None:
     assert ARROWS.keys() == LABELS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", of_instance(WITNESSES, PRESETS["everything"]))
 def test_an_interesting_state_is_reached_by_a_shortest_run(name: str) -> None:
     options = replace(PRESETS["everything"], again=1, dies=True)
@@ -455,6 +469,7 @@ def test_an_interesting_state_is_reached_by_a_shortest_run(name: str) -> None:
         run.step(label, value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bug", "answer"), [("", z3.sat), ("leaked-drain", z3.unsat)])
 def test_spacer_agrees(bug: str, answer: z3.CheckSatResult) -> None:
     solver = z3.SolverFor("HORN")
@@ -463,6 +478,7 @@ def test_spacer_agrees(bug: str, answer: z3.CheckSatResult) -> None:
     assert solver.check() == answer
 
 
+@pytest.mark.slow
 def test_the_graph_of_all_states(capsys: pytest.CaptureFixture[str]) -> None:
     small = ["--drives", "1", "--clusters", "1", "--writes", "0"]
     assert main(["export", "dot", *small]) == 0
