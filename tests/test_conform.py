@@ -59,6 +59,21 @@ def test_qemu_does_as_its_baseline_says(tmp_path: Path) -> None:
     assert verdicts.count("pass") > 50 and set(verdicts) <= {"pass", "known"}
 
 
+@pytest.mark.parametrize(
+    ("more", "code", "text"),
+    [("", 1, "remove ARG-DEVICE-1 from the baseline"), ("  sometimes: true\n", 0, "1 pass"),
+     ("  sometimes: maybe\n", 2, "sometimes is true or false, not 'maybe'")],
+)  # fmt: skip
+def test_a_listed_deviation_that_does_not_occur(
+    more: str, code: int, text: str, tmp_path: Path
+) -> None:
+    entry = "- case: arguments/unknown-device\n  clause: ARG-DEVICE-1\n  reason: seen once\n"
+    (tmp_path / "known.yaml").write_text(entry + more)
+    done = cleancut("conform", "--baseline", "known.yaml", "arguments/unknown-device", cwd=tmp_path)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert text in done.stdout + done.stderr
+
+
 def test_a_deviation_is_shown_with_its_clause_and_the_line_that_runs_it_again(
     tmp_path: Path,
 ) -> None:

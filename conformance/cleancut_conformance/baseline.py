@@ -20,11 +20,12 @@ class BaselineError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """This case is known to break this clause, for this reason."""
+    """This case is known to break this clause, for this reason; now and then, or each time."""
 
     case: str
     clause: str
     reason: str
+    sometimes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,14 @@ class Baseline:
     def outlived(self, results: list[Result]) -> list[Known]:
         """The entries whose case ran and did not break the clause."""
         passed = {result.case.id for result in results if result.verdict is Verdict.PASS}
-        return [entry for entry in self.entries if entry.case in passed]
+        return [e for e in self.entries if e.case in passed and not e.sometimes]
 
 
 def parse_baseline(text: str, name: str, cases: tuple[Case, ...]) -> Baseline:
-    """The baseline in a YAML text: a list of case, clause and reason; raises BaselineError."""
+    """The baseline in a YAML text: case, clause, reason, and whether `sometimes`.
+
+    Raises BaselineError.
+    """
     try:
         data = YAML(typ="safe").load(text) or []
     except YAMLError as error:
@@ -63,15 +67,19 @@ def parse_baseline(text: str, name: str, cases: tuple[Case, ...]) -> Baseline:
 
 def _entry(item: Any, name: str, ids: set[str]) -> Known:
     keys = {"case", "clause", "reason"}
+    sometimes = item.pop("sometimes", False) if isinstance(item, dict) else False
     if not isinstance(item, dict) or set(item) != keys or not all(map(str, item.values())):
         raise BaselineError(f"{name}: an entry has case, clause and reason, not {item!r}")
+    if not isinstance(sometimes, bool):
+        raise BaselineError(f"{name}: sometimes is true or false, not {sometimes!r}")
     if item["case"] not in ids:
         raise BaselineError(f"{name}: no case {item['case']!r}")
     try:
         clause(item["clause"])
     except ClauseError as error:
         raise BaselineError(f"{name}: {error}") from None
-    return Known(item["case"], item["clause"], " ".join(str(item["reason"]).split()))
+    reason = " ".join(str(item["reason"]).split())
+    return Known(item["case"], item["clause"], reason, sometimes)
 
 
 def load_baseline(path: Path, cases: tuple[Case, ...]) -> Baseline:

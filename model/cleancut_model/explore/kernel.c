@@ -327,7 +327,8 @@ static inline void emit(worker *me, const word *state, unsigned action)
     unsigned n = me->n++;
     memcpy(me->state[n], state, sizeof(word) * WORDS);
     me->hash[n] = hash;
-    me->action[n] = action;
+    if (__builtin_expect(tracing, 0))
+        me->action[n] = action;
     __builtin_prefetch(slot_at(slot_of(hash)), 1);
 }
 
