@@ -27,7 +27,7 @@ from cleancut_model.explore import Exploration, How, Limits, explore, explore_in
 from cleancut_model.explore.components import components
 from cleancut_model.explore.layout import Layout, lay_out
 from cleancut_model.explore.liveness import Graph, never_ends
-from cleancut_model.export import chc, promela
+from cleancut_model.export import bounded, chc, promela
 from cleancut_model.lemmas import LEMMAS
 from cleancut_model.options import PRESETS
 from cleancut_model.properties import STATES, STATUS, STEPS, WITNESSES, follows, of_instance
@@ -164,7 +164,7 @@ def test_a_packed_state_is_read_back() -> None:
         assert words[0] < 1 << 63 and layout.unpack(words).items() <= values.items()
 
 
-@pytest.mark.parametrize("bug", ["undrain-early", "early-event", "leaked-drain"])
+@pytest.mark.parametrize("bug", ["undrain-early", "early-event", "leaked-drain", "start-early"])
 def test_the_shortest_runs_are_equally_long(bug: str) -> None:
     instance = (2, 1, 2, 1, 1, "report")
     fast, slow = explore(Options(*instance, bug=bug)), found(instance, bug)
@@ -479,6 +479,16 @@ def test_spacer_agrees(bug: str, answer: z3.CheckSatResult) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("bug", ["leaked-drain", "leaked-job", "start-early", "event-on-rollback"])
+def test_bounded_model_checking_finds_the_same_shortest_run(bug: str) -> None:
+    options = Options(2, 1, 2, 1, 0, control=False, bug=bug)
+    steps = len(explore(options).schedule)
+    model = elaborate(options)
+    assert bounded(model, steps).check() == z3.sat
+    assert bounded(model, steps - 1).check() == z3.unsat
+
+
+@pytest.mark.slow
 def test_the_graph_of_all_states(capsys: pytest.CaptureFixture[str]) -> None:
     small = ["--drives", "1", "--clusters", "1", "--writes", "0"]
     assert main(["export", "dot", *small]) == 0
@@ -493,6 +503,8 @@ def test_the_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     out = tmp_path / "Cleancut.tla"
     assert main(["export", "tla", "--clusters", "1", "-o", str(out)]) == 0
     assert out.read_text().startswith("---- MODULE Cleancut ----")
+    assert main(["export", "smtlib", "--depth", "2", "--clusters", "1", "--drives", "1"]) == 0
+    assert "(check-sat)" in capsys.readouterr().out
     assert main(["export", "tla-config"]) == 0
     assert "completed_backups_share_the_cut" in capsys.readouterr().out
     assert main(["export", "promela", "-o", str(tmp_path / "no" / "file")]) == 2

@@ -300,16 +300,23 @@ static void witness(unsigned number)
     __atomic_fetch_or(&seen, 1ull << number, __ATOMIC_RELAXED);
 }
 
+/*
+ * A claim breaks. A state that breaks one ends the search; a step that does is a step further, so
+ * the rest of its level is still searched for such a state.
+ */
 static void broken(worker *me, int kind, unsigned claim, unsigned action)
 {
+    if (kind == STEP_CLAIM && found.kind)
+        return;
     pthread_mutex_lock(&lock);
-    if (!found.kind) {
+    if (!found.kind || (found.kind == STEP_CLAIM && kind != STEP_CLAIM)) {
         found.kind = kind;
         found.claim = claim;
         found.action = action;
         found.place = tracing ? me->in->place[me->at] : 0;
     }
-    done = 1;
+    if (kind != STEP_CLAIM)
+        done = 1;
     pthread_mutex_unlock(&lock);
 }
 
@@ -446,7 +453,9 @@ static void between(void)
             add_to(&next_level, workers[i]->out);
         workers[i]->out = NULL;
     }
-    if (!this_level) {
+    if (!this_level && found.kind) {
+        done = 1;
+    } else if (!this_level) {
         this_level = next_level;
         next_level = NULL;
         if (this_level)

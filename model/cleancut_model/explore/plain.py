@@ -22,7 +22,8 @@ def explore(
     depths = {model.initial: 0}
     queue = deque([model.initial])
     taken: set[int] = set()
-    while queue and not found.broken:
+    level = -1  # of the state from which a step broke a claim: its run is a step longer
+    while queue and level in (-1, depths[queue[0]]):
         found.limit = _limit(limits, len(parents), time.monotonic() - started)
         if found.limit:
             break
@@ -31,12 +32,14 @@ def explore(
             found.broken = broken
             _tell_path(found, model, _path(parents, state))
             break
+        if found.broken:
+            continue
         found.witnesses.update(model.witnessed(state))
         for number, after in model.successors(state):
             found.transitions += 1
             taken.add(number)
             if broken := model.broken_step(number, state):
-                found.broken = broken
+                found.broken, level = broken, depths[state]
                 _tell_path(found, model, [*_path(parents, state), number])
                 break
             if after not in parents:

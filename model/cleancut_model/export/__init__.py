@@ -7,6 +7,7 @@ from cleancut_model.elaborated import Elaborated
 from cleancut_model.export.chc import chc
 from cleancut_model.export.dot import dot
 from cleancut_model.export.promela import promela
+from cleancut_model.export.smtlib import bounded, smtlib
 from cleancut_model.export.tla import config, tla
 
 #: The formats, by name.
@@ -15,7 +16,8 @@ FORMATS: Final[dict[str, Callable[[Elaborated], str]]] = {
     "tla": tla,
     "tla-config": config,
     "chc": chc,
+    "smtlib": smtlib,
     "dot": dot,
 }
 
-__all__ = ["FORMATS", "chc", "config", "dot", "promela", "tla"]
+__all__ = ["FORMATS", "bounded", "chc", "config", "dot", "promela", "smtlib", "tla"]
