@@ -155,3 +155,13 @@ def count(
                 seen.add(after)
                 todo.append(after)
     return len(seen), transitions
+
+
+#: drives, clusters, values, writes, errors, policy -> states, transitions
+GOLDEN = {
+    (1, 2, 2, 1, 1, "report"): (1019, 3232),
+    (2, 1, 2, 1, 1, "report"): (6594, 29649),
+    (2, 1, 2, 1, 1, "stop"): (11923, 62048),
+    (2, 1, 2, 2, 1, "ignore"): (64888, 356980),
+    (2, 2, 2, 1, 0, "report"): (41140, 225054),
+}

@@ -1,0 +1,183 @@
+"""What else reads the model: plain Python, liveness, Spin, solvers, drawings, exports."""
+
+import itertools
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import z3
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cleancut_conformance.cli import main
+from cleancut_model.backup import Options
+from cleancut_model.bugs import instance_of
+from cleancut_model.compiled import compile_model
+from cleancut_model.concrete import Run
+from cleancut_model.drawing import ARROWS
+from cleancut_model.elaborated import elaborate
+from cleancut_model.explore import explore, explore_in_python
+from cleancut_model.explore.components import components
+from cleancut_model.explore.liveness import Graph, never_ends
+from cleancut_model.export import bounded, chc, promela
+from cleancut_model.options import PRESETS
+from cleancut_model.properties import WITNESSES, of_instance
+from cleancut_model.properties.liveness import ENDS
+from cleancut_spec.schedule import STEPS as LABELS
+from tests.handwritten_model import GOLDEN
+
+#: Instances with other parts, for Spin and for plain Python.
+SPUN = [PRESETS[name] for name in ("requests", "grouped-manual", "bitmap-always", "death", "busy")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", SPUN, ids=lambda options: options.describe())
+def test_plain_python_counts_the_same(options: Options) -> None:
+    fast, slow = explore(options), explore_in_python(compile_model(options))
+    assert (fast.states, fast.transitions) == (slow.states, slow.transitions)
+    assert (fast.taken, fast.witnesses) == (slow.taken, slow.witnesses)
+
+
+@given(st.integers(1, 7), st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6))))
+def test_components_are_the_classes_of_mutual_reach(size: int, pairs: set[tuple[int, int]]) -> None:
+    pairs = {(a, b) for a, b in pairs if a < size and b < size}
+    edges = [[(0, b) for a, b in sorted(pairs) if a == node] for node in range(size)]
+    reach = {(a, a) for a in range(size)} | pairs
+    for middle, a, b in itertools.product(range(size), repeat=3):
+        if (a, middle) in reach and (middle, b) in reach:
+            reach.add((a, b))
+    classes = {frozenset(b for b in range(size) if {(a, b), (b, a)} <= reach) for a in range(size)}
+    assert {frozenset(c) for c in components(edges, set(range(size)))} == classes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "everything"])
+def test_everything_ends_in_every_fair_run(preset: str) -> None:
+    options = PRESETS[preset]
+    graph = Graph(options)
+    claims = [name for name, ends in ENDS.items() if options.has(*ends.needs)]
+    assert [name for name in claims if never_ends(graph, options, name, "strong")] == []
+
+
+def test_weak_fairness_is_enough_without_a_client_that_pauses() -> None:
+    options = Options(2, 1, 2, 1, 1, control=False)
+    graph = Graph(options)
+    assert [name for name in ENDS if never_ends(graph, options, name, "weak")] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--drives", "1"], 0, "every_started_job_ends   holds"),
+        (["--fairness", "weak"], 1, "round 2 states for ever, by\n        pause d0"),
+        (["--bug", "resume-from-start"], 1, "every_started_job_ends may fail for d0"),
+        (["--clusters", "2", "--writes", "3"], 2, "choose a smaller instance"),
+    ],
+)
+def test_the_liveness_command(
+    arguments: list[str], code: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["liveness", *arguments]) == code
+    captured = capsys.readouterr()
+    assert text in captured.out + captured.err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("spin") is None, reason="there is no Spin here")
+@pytest.mark.parametrize(
+    "options", [*(Options(*i) for i in GOLDEN), *SPUN], ids=lambda options: options.describe()
+)
+def test_spin_counts_the_same(options: Options, tmp_path: Path) -> None:
+    (tmp_path / "model.pml").write_text(promela(elaborate(options)))
+    for command in (
+        ["spin", "-a", "model.pml"],
+        ["cc", "-O1", "-w", "-DSAFETY", "-DNOREDUCE", "-o", "pan", "pan.c"],
+    ):
+        subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    told = subprocess.run(["./pan", "-m200000"], cwd=tmp_path, check=True, capture_output=True)
+    ours = explore(options)
+    assert b"errors: 0" in told.stdout
+    assert f" {ours.states} states, stored" in told.stdout.decode()
+    assert f" {ours.transitions + 1} transitions" in told.stdout.decode()
+
+
+def test_spin_is_told_what_a_bug_breaks() -> None:
+    text = promela(elaborate(Options(bug="no-drain")))
+    assert "assert(false) } /* completed_backups_share_the_cut */" in text
+
+
+def test_a_run_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / name for name in ("run.svg", "run.mmd", "run.itf.json")]
+    for file in files:
+        assert main(["explore", "--bug", "no-drain", "--draw", str(file)]) == 1
+    steps = explore(instance_of("no-drain")).schedule
+    drawn = [text.text for text in ElementTree.parse(files[0]).iter() if text.tag.endswith("text")]
+    assert all(any(str(label) in str(text) for text in drawn) for label in steps)
+    assert files[1].read_text().count("->>") == len(steps)
+    states = json.loads(files[2].read_text())["states"]
+    assert [state["#meta"].get("action") for state in states] == [None, *map(str, steps)]
+    assert states[-1]["src"] != states[-1]["cut"]  # that is what is wrong with it
+    assert main(["explore", "--draw", str(tmp_path / "run.png")]) == 2
+    assert main(["explore", "--bug", "no-drain", "--draw", str(tmp_path / "no" / "run.svg")]) == 2
+    assert "cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_every_step_has_its_place_in_a_drawing() -> None:
+    assert ARROWS.keys() == LABELS.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", of_instance(WITNESSES, PRESETS["everything"]))
+def test_an_interesting_state_is_reached_by_a_shortest_run(name: str) -> None:
+    options = replace(PRESETS["everything"], again=1, dies=True)
+    found = explore(options, reach=name)
+    assert found.broken == name and found.schedule
+    run = Run(options)
+    for label, value in zip(found.schedule, found.values, strict=True):
+        run.step(label, value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bug", "answer"), [("", z3.sat), ("leaked-drain", z3.unsat)])
+def test_spacer_agrees(bug: str, answer: z3.CheckSatResult) -> None:
+    solver = z3.SolverFor("HORN")
+    solver.set("timeout", 100_000)
+    solver.from_string(chc(elaborate(Options(1, 1, 2, 0, 0, control=False, bug=bug))))
+    assert solver.check() == answer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", ["leaked-drain", "leaked-job", "start-early", "event-on-rollback"])
+def test_bounded_model_checking_finds_the_same_shortest_run(bug: str) -> None:
+    options = Options(2, 1, 2, 1, 0, control=False, bug=bug)
+    steps = len(explore(options).schedule)
+    model = elaborate(options)
+    assert bounded(model, steps).check() == z3.sat
+    assert bounded(model, steps - 1).check() == z3.unsat
+
+
+@pytest.mark.slow
+def test_the_graph_of_all_states(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--drives", "1", "--clusters", "1", "--writes", "0"]
+    assert main(["export", "dot", *small]) == 0
+    found, drawn = explore(Options(1, 1, 2, 0, 0)), capsys.readouterr().out
+    assert drawn.count(" [label=") - drawn.count(" -> ") == found.states
+    assert drawn.count(" -> ") == found.transitions
+    assert main(["export", "dot"]) == 2
+    assert "too many to draw" in capsys.readouterr().err
+
+
+def test_the_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "Cleancut.tla"
+    assert main(["export", "tla", "--clusters", "1", "-o", str(out)]) == 0
+    assert out.read_text().startswith("---- MODULE Cleancut ----")
+    assert main(["export", "smtlib", "--depth", "2", "--clusters", "1", "--drives", "1"]) == 0
+    assert "(check-sat)" in capsys.readouterr().out
+    assert main(["export", "tla-config"]) == 0
+    assert "completed_backups_share_the_cut" in capsys.readouterr().out
+    assert main(["export", "promela", "-o", str(tmp_path / "no" / "file")]) == 2
+    assert "cannot be written: No such file or directory" in capsys.readouterr().err
