@@ -128,7 +128,10 @@ def a_client_that_goes_changes_nothing(p: Backup, s: State, t: State) -> Term:
 @always(implied=True)
 @cites("TX-RELEASE-1")
 def a_preparing_transaction_can_go_on(p: Backup, s: State) -> Term:
-    """The first drive without a job has a step, or a guest's write that is in flight and ends."""
+    """The first drive without a job has a step, or a guest's write that is in flight and ends.
+
+    That there is a first one, of finitely many drives, is beyond first-order logic, and taken so.
+    """
 
     def goes_on(d: Term) -> Term:
         steps = [enabled(p, s, name, d) for name in ("drain", "prepare", "find_busy")]
