@@ -66,6 +66,12 @@ def messages(schedule: Sequence[Label], values: Sequence[int | None]) -> list[Me
     return found
 
 
+def listing(schedule: Sequence[Label], values: Sequence[int | None]) -> str:
+    """The steps of a run as numbered lines."""
+    run = messages(schedule, values)
+    return "\n".join(f"   {number:>3}  {each.text}" for number, each in enumerate(run, start=1))
+
+
 def _participants(run: Sequence[Message]) -> list[str]:
     """Everybody in the run, the client first, then drive by drive."""
     kinds = ["client", "transaction", "guest", "drive", "job", "target"]

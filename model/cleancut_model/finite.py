@@ -81,6 +81,16 @@ class Finite(Declarations):
             self._symbols[name] = z3.Const(spell(name), self.fields[name[0]].sort.sort)
         return self._symbols[name]
 
+    def constant_of(self, name: Name, value: int) -> Term:
+        """A value of a variable as a term."""
+        return z3.BoolVal(bool(value)) if z3.is_bool(self.symbol(name)) else z3.IntVal(value)
+
+    def in_range(self, name: Name, symbol: Term) -> Term:
+        """That the symbol has one of the variable's values."""
+        if z3.is_bool(symbol):
+            return z3.BoolVal(True)
+        return z3.And(symbol >= 0, symbol < len(self.fields[name[0]].sort.values))
+
     def reader(self, values: dict[Name, Term]) -> Reader:
         """Reads variables from these terms; those that are missing are themselves."""
 

@@ -6,7 +6,7 @@ from typing import Final
 from z3 import And, Implies, Not, Or
 
 from cleancut_model.backup import Backup
-from cleancut_model.language import State, Term
+from cleancut_model.language import Row, State, Term
 from cleancut_model.properties.registry import (
     Claim,
     StateClaim,
@@ -32,10 +32,9 @@ def lemma(*needs: str) -> Callable[[StateClaim], StateClaim]:
 @lemma()
 def jobs_fit_the_phase(p: Backup, s: State) -> Term:
     """Before the first commit a job is at most created; from it on, each has been prepared."""
-    none = "IDLE FAILED DEAD" if p.options.dies else "IDLE FAILED"
     return p.every(
         lambda d: And(
-            Implies(p.tx_is(s, none), s.js[d] == p.job.NONE),
+            Implies(p.tx_is(s, "IDLE FAILED DEAD"), s.js[d] == p.job.NONE),
             Implies(p.tx_is(s, "PREPARE ROLLBACK"), p.job_is(s, d, "NONE CREATED")),
             Implies(s.tx == p.tx.COMMIT, s.js[d] != p.job.NONE),
             Implies(s.tx == p.tx.DONE, Not(p.job_is(s, d, "NONE CREATED"))),
@@ -46,11 +45,10 @@ def jobs_fit_the_phase(p: Backup, s: State) -> Term:
 @lemma()
 def drains_fit_the_phase(p: Backup, s: State) -> Term:
     """A created job's drive is drained; none is before the begin nor after the end."""
-    rest = "IDLE DONE FAILED DEAD" if p.options.dies else "IDLE DONE FAILED"
     return p.every(
         lambda d: And(
             Implies(s.js[d] == p.job.CREATED, s.drained[d]),
-            Implies(p.tx_is(s, rest), Not(s.drained[d])),
+            Implies(p.tx_is(s, "IDLE DONE FAILED DEAD"), Not(s.drained[d])),
         )
     )
 
@@ -198,23 +196,23 @@ def the_bitmap_records_the_rest(p: Backup, s: State) -> Term:
 @lemma("clears")
 def bitmaps_are_cleared_under_the_drains(p: Backup, s: State) -> Term:
     """Until all bitmaps are cleared every drive is drained, and as it was at the cut."""
-    return clusters(
-        p,
-        lambda d, c: And(
-            Implies(And(p.tx_is(s, "COMMIT"), Not(s.cleared[d])), s.drained[d]),
-            Implies(And(p.tx_is(s, "COMMIT"), s.drained[d]), s.src[d, c] == s.cut[d, c]),
-            Implies(s.cleared[d], p.tx_is(s, "COMMIT DONE")),
-        ),
-    )
+    committed = p.every(lambda d: Implies(s.cleared[d], p.tx_is(s, "COMMIT DONE")))
+    return And(_done_under_the_drains(p, s, s.cleared), committed)
 
 
 @lemma("snapshot")
 def snapshots_are_taken_under_the_drains(p: Backup, s: State) -> Term:
     """Until all snapshots are taken every drive is drained, and as it was at the cut."""
+    return _done_under_the_drains(p, s, s.snapped)
+
+
+def _done_under_the_drains(p: Backup, s: State, done: Row) -> Term:
+    """While it is not done the drive is drained; and what is drained has not left the cut."""
+    committing = p.tx_is(s, "COMMIT")
     return clusters(
         p,
         lambda d, c: And(
-            Implies(And(p.tx_is(s, "COMMIT"), Not(s.snapped[d])), s.drained[d]),
-            Implies(And(p.tx_is(s, "COMMIT"), s.drained[d]), s.src[d, c] == s.cut[d, c]),
+            Implies(And(committing, Not(done[d])), s.drained[d]),
+            Implies(And(committing, s.drained[d]), s.src[d, c] == s.cut[d, c]),
         ),
     )

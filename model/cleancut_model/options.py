@@ -122,11 +122,6 @@ class Options:
         """There is more than one transaction."""
         return self.again != 0
 
-    @property
-    def asks(self) -> bool:
-        """The client has something to say to a job."""
-        return self.control or self.manual
-
     def describe(self) -> str:
         """The instance in a line: sizes, limits and parts."""
 

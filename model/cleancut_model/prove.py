@@ -149,7 +149,7 @@ class FiniteProver:
             return
         if known is not None:
             first = [
-                self.language.symbol(n) == _typed(self.language, n, value)
+                self.language.symbol(n) == self.language.constant_of(n, value)
                 for n, value in self.language.initial().items()
             ]
             goal = known.claim(self.protocol, self._before)
@@ -166,22 +166,12 @@ class FiniteProver:
                 yield instance.name, simple
 
     def _ranges(self) -> Term:
-        limits = []
-        for name in self.language.names():
-            sort = self.language.fields[name[0]].sort
-            if sort.name != "Bool":
-                symbol = self.language.symbol(name)
-                limits.append(z3.And(symbol >= 0, symbol < len(sort.values)))
-        return z3.And(limits)
+        language = self.language
+        return z3.And([language.in_range(n, language.symbol(n)) for n in language.names()])
 
     def unreachable(self) -> list[str]:
         """Which actions are possible is what `explore` tells of a finite instance."""
         return []
-
-
-def _typed(language: Finite, name: tuple[str, tuple[int, ...]], value: int) -> Term:
-    boolean = language.fields[name[0]].sort.name == "Bool"
-    return z3.BoolVal(bool(value)) if boolean else z3.IntVal(value)
 
 
 def show(model: z3.ModelRef, protocol: Backup) -> str:

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from cleancut_model.bugs import BUGS
 from cleancut_model.commands.instance import chooses_instance
-from cleancut_model.commands.progress import progress_bar
+from cleancut_model.commands.shared import progress_bar, write
 from cleancut_model.compiled import compile_model
-from cleancut_model.drawing import itf, mermaid, messages, svg
+from cleancut_model.drawing import itf, listing, mermaid, messages, svg
 from cleancut_model.elaborated import elaborate
 from cleancut_model.explore import (
     Exploration,
@@ -131,10 +131,7 @@ def _draw(path: Path, options: Options, found: Exploration) -> None:
         text = itf(options, found.schedule, found.values)
     else:
         text = (svg if path.suffix == ".svg" else mermaid)(run, found.broken)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise click.UsageError(f"{path} cannot be written: {error.strerror}") from None
+    write(path, text)
 
 
 def _search(options: Options, engine: str, how: How, limits: Limits, reach: str) -> Exploration:
@@ -160,8 +157,7 @@ def _print_exploration(options: Options, found: Exploration, names: set[str]) ->
         broken = STATES.get(found.broken) or STEPS.get(found.broken) or WITNESSES.get(found.broken)
         if broken is not None and broken.claim.__doc__:
             console.print(f"   It says: {broken.claim.__doc__.split(chr(10))[0]}")
-        for number, message in enumerate(messages(found.schedule, found.values), start=1):
-            console.print(f"   {number:>3}  {message.text}")
+        console.print(listing(found.schedule, found.values))
     else:
         for name in sorted(names - found.taken):
             console.print(f"[yellow]never taken[/] {name}")

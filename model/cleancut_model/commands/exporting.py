@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cleancut_model.commands.instance import chooses_instance
+from cleancut_model.commands.shared import write
 from cleancut_model.elaborated import elaborate
 from cleancut_model.export import FORMATS, smtlib
 from cleancut_model.export.smtlib import DEPTH
@@ -35,9 +36,6 @@ def export(options: Options, form: str, depth: int, output: Path | None) -> int:
     text = smtlib(model, depth) if form == "smtlib" else FORMATS[form](model)
     if output is None:
         print(text, end="")
-        return 0
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise click.UsageError(f"{output} cannot be written: {error.strerror}") from None
+    else:
+        write(output, text)
     return 0

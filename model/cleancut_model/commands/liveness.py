@@ -4,8 +4,8 @@ import click
 from rich.console import Console
 
 from cleancut_model.commands.instance import chooses_instance
-from cleancut_model.commands.progress import progress_bar
-from cleancut_model.drawing import messages
+from cleancut_model.commands.shared import progress_bar
+from cleancut_model.drawing import listing
 from cleancut_model.explore import SearchError
 from cleancut_model.explore.liveness import Fairness, Graph, Lasso, never_ends
 from cleancut_model.options import Options
@@ -63,8 +63,7 @@ def liveness(options: Options, fairness: Fairness) -> int:
 def _print_lasso(console: Console, claim: str, lasso: Lasso) -> None:
     case = f" for {lasso.case}" if lasso.case else ""
     console.print(f"\n{claim} may fail{case}: after these steps")
-    for number, message in enumerate(messages(lasso.stem, lasso.values), start=1):
-        console.print(f"   {number:>3}  {message.text}")
+    console.print(listing(lasso.stem, lasso.values))
     if lasso.steps:
         console.print(f"the run may go round {lasso.states} states for ever, by")
         for step in sorted(lasso.steps):

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cleancut_model.commands.instance import chooses_instance
-from cleancut_model.commands.progress import progress_bar
+from cleancut_model.commands.shared import progress_bar
 from cleancut_model.options import POLICIES, PRESETS, Options
 from cleancut_model.properties import STATES, STEPS
 from cleancut_model.prove import FiniteProver, Prover, Verdict

@@ -52,8 +52,8 @@ class Layout:
 def lay_out(model: Finite, changing: set[Name]) -> Layout:
     """Pack the variables that change, none across two words; the others take no bits."""
     groups: dict[int, list[Name]] = {}
-    for name in sorted(model.names(), key=lambda name: _cluster(model, name)):
-        groups.setdefault(_drive(model, name), []).append(name)
+    for name in sorted(model.names(), key=lambda name: cluster_of(model, name)):
+        groups.setdefault(drive_of(model, name), []).append(name)
     places: dict[Name, Place] = {}
     word = at = used = 0
     for drive in sorted(groups):
@@ -71,12 +71,14 @@ def _room(word: int) -> int:
     return WORD_BITS - PRESENT_BITS if word == 0 else WORD_BITS
 
 
-def _drive(model: Finite, name: Name) -> int:
+def drive_of(model: Finite, name: Name) -> int:
+    """The drive that a variable belongs to, or -1."""
     index = model.fields[name[0]].index
     return name[1][0] if index and index[0].name == "Drive" else -1
 
 
-def _cluster(model: Finite, name: Name) -> int:
+def cluster_of(model: Finite, name: Name) -> int:
+    """The cluster that a variable belongs to, or -1."""
     index = model.fields[name[0]].index
     return name[1][1] if len(index) == 2 and index[1].name == "Cluster" else -1
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from cleancut_model.backup import Backup
-from cleancut_model.explore.layout import WORD_BITS, Layout, Place
+from cleancut_model.explore.layout import WORD_BITS, Layout, Place, cluster_of, drive_of
 from cleancut_model.finite import Finite, Name
 
 
@@ -64,13 +64,11 @@ class Symmetry:
     def _group(self, drive: int, cluster: int) -> list[Place]:
         return [
             place
-            for (field, index), place in self._layout.places.items()
-            if place.bits and index == (drive, cluster) and self._is_of_cluster(field)
+            for name, place in self._layout.places.items()
+            if place.bits
+            and drive_of(self._language, name) == drive
+            and cluster_of(self._language, name) == cluster
         ]
-
-    def _is_of_cluster(self, field: str) -> bool:
-        index = self._language.fields[field].index
-        return len(index) == 2 and index[1].name == "Cluster"
 
     def _requests(self, drive: int) -> Iterator[tuple[Place, Place]]:
         """The phase and the cluster of each guest request and background copy."""
@@ -107,12 +105,8 @@ class Symmetry:
         return _number([(_get(place), place.bits) for place in _joined(self._of_drive(drive))])
 
     def _of_drive(self, drive: int) -> list[Place]:
-        fields = self._language.fields
-        return [
-            place
-            for (field, index), place in self._layout.places.items()
-            if place.bits and index and fields[field].index[0].name == "Drive" and index[0] == drive
-        ]
+        places = self._layout.places.items()
+        return [p for name, p in places if p.bits and drive_of(self._language, name) == drive]
 
     @staticmethod
     def _count(keys: list[str]) -> list[str]:

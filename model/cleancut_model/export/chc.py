@@ -15,7 +15,9 @@ def chc(model: Elaborated) -> str:
     symbols = {name: model.language.symbol(name) for name in model.names}
     bound = " ".join(f"({spell(name)} {symbol.sort()})" for name, symbol in symbols.items())
     before = f"(reach {' '.join(map(spell, model.names))})"
-    first = " ".join(_constant(symbols[name], model.initial[name]) for name in model.names)
+    first = " ".join(
+        model.language.constant_of(name, model.initial[name]).sexpr() for name in model.names
+    )
     sorts = " ".join(str(symbol.sort()) for symbol in symbols.values())
     lines = [
         f"; {model.options.describe()}",
@@ -41,7 +43,3 @@ def chc(model: Elaborated) -> str:
         if not z3.is_true(claim):
             clause(title, z3.Not(claim), "false")
     return "\n".join([*lines, "(check-sat)"]) + "\n"
-
-
-def _constant(symbol: Term, value: int) -> str:
-    return ("true" if value else "false") if z3.is_bool(symbol) else str(value)

@@ -14,12 +14,9 @@ def bounded(model: Elaborated, depth: int = DEPTH) -> z3.Solver:
     solver = z3.SolverFor("QF_LIA")
     at = [_copy(model, step) for step in range(depth + 1)]
     for name, symbol in at[0].items():
-        value = model.initial[name]
-        solver.add(symbol == (z3.BoolVal(bool(value)) if z3.is_bool(symbol) else value))
+        solver.add(symbol == model.language.constant_of(name, model.initial[name]))
     for name, symbol in (item for step in at for item in step.items()):
-        if not z3.is_bool(symbol):
-            top = len(model.language.fields[name[0]].sort.values) - 1
-            solver.add(symbol >= 0, symbol <= top)
+        solver.add(model.language.in_range(name, symbol))
     broken: list[Term] = []
     claims = [claim for claim in model.states.values() if not z3.is_true(claim)]
     for now, then in zip(at, [*at[1:], None], strict=True):

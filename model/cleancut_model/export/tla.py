@@ -5,7 +5,7 @@ from typing import Final
 import z3
 
 from cleancut_model.elaborated import Elaborated
-from cleancut_model.finite import Name, spell
+from cleancut_model.finite import spell
 from cleancut_model.printing import TLA, Printer
 from cleancut_spec.schedule import Label
 
@@ -23,7 +23,10 @@ def tla(model: Elaborated) -> str:
         f"VARIABLES {listed}",
         f"vars == <<{listed}>>",
         "Init ==",
-        *[f"  /\\ {spell(name)} = {_initial(model, name)}" for name in model.names],
+        *[
+            f"  /\\ {spell(name)} = {show(model.language.constant_of(name, model.initial[name]))}"
+            for name in model.names
+        ],
     ]
     actions = []
     for number, (label, instance) in enumerate(zip(model.labels, model.instances, strict=True)):
@@ -46,13 +49,6 @@ def config(model: Elaborated) -> str:
 
 def _claims(model: Elaborated) -> list[str]:
     return [name for name, claim in model.states.items() if not z3.is_true(claim)]
-
-
-def _initial(model: Elaborated, name: Name) -> str:
-    value = model.initial[name]
-    if z3.is_bool(model.language.symbol(name)):
-        return TLA.true if value else TLA.false
-    return str(value)
 
 
 def _identifier(label: Label) -> str:

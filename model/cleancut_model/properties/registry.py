@@ -114,12 +114,12 @@ def forgotten(p: Backup, t: State) -> Term:
     """The transaction is behind us: the next one is there, or the process has ended."""
     if not (p.options.repeats or p.options.dies):
         return BoolVal(False)
-    return p.tx_is(t, "IDLE DEAD" if p.options.dies else "IDLE")
+    return p.tx_is(t, "IDLE DEAD")
 
 
 def dead(p: Backup, s: State) -> Term:
     """The process has ended."""
-    return p.tx_is(s, "DEAD") if p.options.dies else BoolVal(False)
+    return p.tx_is(s, "DEAD")
 
 
 def enabled(p: Backup, s: State, name: str, *arguments: Term) -> Term:

@@ -57,10 +57,9 @@ def prepared_in_order(p: Backup, s: State) -> Term:
 @cites("TX-ABORT-1")
 def a_failed_action_fails_the_transaction(p: Backup, s: State, t: State) -> Term:
     """From rollback there is no way but to failure, and from there to another transaction."""
-    dead = " DEAD" if p.options.dies else ""
     return And(
-        Implies(p.tx_is(s, "ROLLBACK"), p.tx_is(t, "ROLLBACK FAILED" + dead)),
-        Implies(p.tx_is(s, "FAILED"), p.tx_is(t, "FAILED IDLE" + dead)),
+        Implies(p.tx_is(s, "ROLLBACK"), p.tx_is(t, "ROLLBACK FAILED DEAD")),
+        Implies(p.tx_is(s, "FAILED"), p.tx_is(t, "FAILED IDLE DEAD")),
     )
 
 
@@ -89,9 +88,8 @@ def failure_leaves_nothing(p: Backup, s: State) -> Term:
 @cites("TX-FAIL-3")
 def no_event_without_start(p: Backup, s: State) -> Term:
     """A job has a final event only in a transaction that was committed."""
-    dead = " DEAD" if p.options.dies else ""
     return p.every(
-        lambda d: Implies(s.final[d] != p.event.NO_EVENT, p.tx_is(s, "COMMIT DONE" + dead))
+        lambda d: Implies(s.final[d] != p.event.NO_EVENT, p.tx_is(s, "COMMIT DONE DEAD"))
     )
 
 
@@ -106,10 +104,9 @@ def one_job_for_each_drive(p: Backup, s: State) -> Term:
 @cites("SNAPSHOT-TX-1")
 def snapshots_share_the_cut(p: Backup, s: State) -> Term:
     """What a snapshot froze is the cut of the backups; without success there is none."""
-    dead = " DEAD" if p.options.dies else ""
     return And(
         clusters(p, lambda d, c: Implies(s.snapped[d], s.snap[d, c] == s.cut[d, c])),
-        p.every(lambda d: Implies(s.snapped[d], p.tx_is(s, "COMMIT DONE" + dead))),
+        p.every(lambda d: Implies(s.snapped[d], p.tx_is(s, "COMMIT DONE DEAD"))),
         p.every(lambda d: Implies(p.tx_is(s, "DONE"), s.snapped[d])),
     )
 
@@ -173,9 +170,4 @@ def a_settling_transaction_can_go_on(p: Backup, s: State) -> Term:
 
 def _more_is_due(p: Backup, s: State) -> Term:
     """A snapshot is still to be taken, or a bitmap to be cleared; the first of those may be."""
-    due = []
-    if p.options.snapshot:
-        due.append(p.m.any(p.drive, lambda d: Not(s.snapped[d])))
-    if p.options.clears:
-        due.append(p.m.any(p.drive, lambda d: Not(s.cleared[d])))
-    return Or(due)
+    return Not(And(list(p.extras(s).values())))

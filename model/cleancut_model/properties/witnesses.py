@@ -1,6 +1,6 @@
 """Where runs may end, and what must be reachable."""
 
-from z3 import And, BoolVal, Not, Or
+from z3 import And, Not, Or
 
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
@@ -12,14 +12,14 @@ def ended(p: Backup, s: State) -> Term:
     jobs = p.every(lambda d: p.job_is(s, d, "NONE GONE"))
     guests = p.m.all(p.drive, p.request, lambda d, r: s.g[d, r] == p.guest.G_IDLE)
     over = And(p.tx_is(s, "DONE FAILED"), jobs, guests)
-    return Or(over, p.tx_is(s, "DEAD")) if p.options.dies else over
+    return Or(over, p.tx_is(s, "DEAD"))
 
 
 def waits(p: Backup, s: State) -> Term:
     """Where only the client can go on: before the transaction, and with a job that is its turn."""
-    its_turn = "PAUSED"
+    its_turn = "PAUSED CONCLUDED"
     if p.options.manual:
-        its_turn += " PENDING CONCLUDED"
+        its_turn += " PENDING"
     if not p.options.ends:
         its_turn += " RUNNING"
     waiting = p.m.any(p.drive, lambda d: p.job_is(s, d, its_turn))
@@ -79,7 +79,7 @@ def one_waits_for_its_group(p: Backup, s: State) -> Term:
 
 @sometimes("grouped", "control", drives=2)
 def one_takes_the_others_with_it(p: Backup, s: State) -> Term:
-    """A job that had copied all is cancelled with its group."""
+    """A job of a group fails, and another is cancelled with it."""
     return p.m.any(
         p.drive,
         p.drive,
@@ -121,7 +121,7 @@ def a_snapshot_differs_from_its_drive(p: Backup, s: State) -> Term:
 def a_backup_survives_the_process(p: Backup, s: State) -> Term:
     """The process ends after a backup has completed."""
     done = p.m.any(p.drive, lambda d: s.final[d] == p.event.COMPLETED)
-    return And(p.tx_is(s, "DEAD") if p.options.dies else BoolVal(False), done)
+    return And(p.tx_is(s, "DEAD"), done)
 
 
 @sometimes("manual", "leaves")

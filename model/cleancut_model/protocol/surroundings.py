@@ -40,14 +40,8 @@ class Surroundings(Transaction):
         s.when(alive=s.tx != self.tx.DEAD)
         s.tx = self.tx.DEAD
         everywhere = slice(None)
-        self.forget(s, "js drained error", everywhere)
+        self.forget(s, "js drained error busy broken cleared", everywhere)
         self.forget(s, "g gc gv gbuf b bc bbuf copied", everywhere, everywhere)
-        if self.options.busy:
-            self.forget(s, "busy", everywhere)
-        if self.options.breaks:
-            self.forget(s, "broken", everywhere)
-        if self.options.clears:
-            self.forget(s, "cleared", everywhere)
 
     @action("", "dies", "repeats")
     def restart(self, s: State) -> None:

@@ -2,7 +2,7 @@
 
 from z3 import And, If, Implies, Not, Or
 
-from cleancut_model.language import State, Term
+from cleancut_model.language import Row, State, Term
 from cleancut_model.protocol.words import Words, action
 
 
@@ -40,9 +40,8 @@ class Transaction(Words):
     @action("d", "busy")
     def find_busy(self, s: State, d: Term) -> None:
         """The drive has a job of another command: the action is refused."""
-        s.when(preparing=s.tx == self.tx.PREPARE, turn=self.is_next(s, d), busy=s.busy[d])
-        s.when(settled=Or(Not(s.drained[d]), self.quiet(s, d)))
-        s.tx = self.tx.ROLLBACK
+        self.fail_prepare(s, d)
+        s.when(busy=s.busy[d])
 
     @action("", "other")
     def fail_other(self, s: State) -> None:
@@ -83,30 +82,37 @@ class Transaction(Words):
     @action("d", "snapshot")
     def commit_snapshot(self, s: State, d: Term) -> None:
         """The snapshot is taken: what the drive holds now is its base from here on."""
-        s.when(committing=s.tx == self.tx.COMMIT, started=self.none_created(s))
-        s.when(due=Not(s.snapped[d]), turn=self.earlier(d, lambda x: s.snapped[x]))
-        s.snapped[d] = True
+        self._in_turn(s, d, s.snapped)
         s.snap[d, :] = lambda x, c: s.src[x, c]
 
     @action("d", "clears")
     def commit_clear(self, s: State, d: Term) -> None:
         """The bitmap is cleared: from here on it records what differs from the cut."""
-        s.when(committing=s.tx == self.tx.COMMIT, started=self.none_created(s))
-        s.when(due=Not(s.cleared[d]), turn=self.earlier(d, lambda x: s.cleared[x]))
-        s.cleared[d] = True
+        self._in_turn(s, d, s.cleared)
         s.dirty[d, :] = False
+
+    def _in_turn(self, s: State, d: Term, done: Row) -> None:
+        """Drive by drive, when all jobs have been started."""
+        s.when(committing=s.tx == self.tx.COMMIT, started=self.none_created(s))
+        s.when(due=Not(done[d]), turn=self.earlier(d, lambda x: done[x]))
+        done[d] = True
+
+    def extras(self, s: State) -> dict[str, Term]:
+        """That the snapshots are taken and the bitmaps cleared, in instances that have them."""
+        found = {}
+        if self.options.snapshot:
+            found["snapshots"] = self.every(lambda x: s.snapped[x])
+        if self.options.clears:
+            found["bitmaps"] = self.every(lambda x: s.cleared[x])
+        return found
 
     @action("d")
     def undrain(self, s: State, d: Term) -> None:
         """Guest requests of the drive start again, when all are committed or all taken back."""
         s.when(settled=And(self.tx_is(s, "COMMIT ROLLBACK"), self.none_created(s)))
         s.when(drained=s.drained[d], turn=self.earlier(d, lambda x: Not(s.drained[x])))
-        if self.options.snapshot:
-            taken = self.every(lambda x: s.snapped[x])
-            s.when(snapshots=Or(s.tx == self.tx.ROLLBACK, taken))
-        if self.options.clears:
-            cleared = self.every(lambda x: s.cleared[x])
-            s.when(bitmaps=Or(s.tx == self.tx.ROLLBACK, cleared))
+        rolling = s.tx == self.tx.ROLLBACK
+        s.when(**{name: Or(rolling, done) for name, done in self.extras(s).items()})
         s.drained[d] = False
 
     @action("")
@@ -114,10 +120,7 @@ class Transaction(Words):
         """The transaction has succeeded."""
         s.when(committed=s.tx == self.tx.COMMIT, all=self.none_created(s))
         s.when(released=self.every(lambda x: Not(s.drained[x])))
-        if self.options.snapshot:
-            s.when(snapshots=self.every(lambda x: s.snapped[x]))
-        if self.options.clears:
-            s.when(bitmaps=self.every(lambda x: s.cleared[x]))
+        s.when(**self.extras(s))
         s.tx = self.tx.DONE
 
     @action("")
@@ -140,11 +143,5 @@ class Transaction(Words):
             s.when(budget=s.again_left > 0)
             s.again_left = s.again_left - 1
         s.tx = self.tx.IDLE
-        self.forget(s, "js final error", slice(None))
-        if self.options.snapshot:
-            self.forget(s, "snapped", slice(None))
-        if self.options.clears:
-            self.forget(s, "cleared", slice(None))
-        if self.options.breaks:
-            self.forget(s, "broken", slice(None))
+        self.forget(s, "js final error snapped cleared broken", slice(None))
         s.old[:, :] = lambda x, c: s.tgt[x, c]

@@ -22,6 +22,9 @@ PARAMETERS: Final = {
 #: The states of a job; an instance has those that its parts can reach.
 JOBS: Final = "NONE CREATED RUNNING PAUSED WAITING PENDING ABORTING CONCLUDED GONE"
 
+#: Values and variables that only instances with some parts have; others leave them out.
+PARTLY: Final = frozenset(("WAITING", "CONCLUDED", "DEAD", "snapped", "cleared", "broken", "busy"))
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -69,7 +72,7 @@ class Words:
 
     def is_in(self, value: Term, sort: Sort, names: str) -> Term:
         """Whether a value is one of these; names that only other instances have are left out."""
-        there = [n for n in names.split() if n in sort.names or n not in JOBS.split()]
+        there = [n for n in names.split() if n in sort.names or n not in PARTLY]
         return Or([value == getattr(sort, name) for name in there])
 
     def job_is(self, s: State, d: Term, names: str) -> Term:
@@ -166,6 +169,7 @@ class Words:
         return And(s.js[d] == self.job.NONE, self.earlier(d, lambda x: s.js[x] == created))
 
     def forget(self, s: State, fields: str, *at: Any) -> None:
-        """These variables have their first values again."""
+        """These variables, where the instance has them, have their first values again."""
         for name in fields.split():
-            getattr(s, name)[at if len(at) > 1 else at[0]] = 0
+            if name in s.fields or name not in PARTLY:
+                getattr(s, name)[at if len(at) > 1 else at[0]] = 0
