@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cleancut_reference import arithmetic, cli, commands, engine, errors, transaction
+from cleancut_reference.actions import backup as backup_action
 from cleancut_reference.block import guest
 from cleancut_reference.block.request import DiskRequest, Failed
 from cleancut_reference.disk import Disk
@@ -42,24 +43,24 @@ def forgets_the_drain() -> None:
 
 def leaves_jobs_behind() -> None:
     """A failed transaction is answered with its jobs still there (bug 6)."""
-    right = transaction._roll_back
+    right = backup_action._roll_back
 
-    def wrong(state: State, action: transaction.Backup) -> Any:
+    def wrong(state: State, action: backup_action.Backup) -> Any:
         action.job = None
         return right(state, action)
 
-    transaction._roll_back = wrong
+    backup_action._roll_back = wrong
 
 
 def starts_jobs_in_prepare() -> None:
     """A job runs before all actions are prepared (bug 1)."""
-    right = transaction._make_job
+    right = backup_action._make_job
 
     def wrong(state: State, action: Any, drive: Any, outcome: Any) -> None:
         right(state, action, drive, outcome)
         state.outbox.append(Event("JOB_STATUS_CHANGE", {"status": "running", "id": action.job.id}))
 
-    transaction._make_job = wrong
+    backup_action._make_job = wrong
 
 
 def ends_twice() -> None:
@@ -128,9 +129,9 @@ def empties_targets_in_prepare() -> None:
 
 def takes_a_second_job() -> None:
     """A busy drive is not refused (bug 21)."""
-    right = transaction.check_drive
+    right = backup_action.check_drive
 
-    def wrong(state: State, action: transaction.Backup) -> Any:
+    def wrong(state: State, action: backup_action.Backup) -> Any:
         drive = state.drive(action.device)
         held, drive.job = drive.job, None  # type: ignore[union-attr]
         try:
@@ -138,7 +139,7 @@ def takes_a_second_job() -> None:
         finally:
             drive.job = held  # type: ignore[union-attr]
 
-    transaction.check_drive = wrong
+    backup_action.check_drive = wrong
 
 
 def stops_at_pause_only_in_words() -> None:

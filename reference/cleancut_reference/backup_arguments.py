@@ -1,11 +1,11 @@
-"""Reads the arguments of `drive-backup` and `transaction` into actions."""
+"""Reads the arguments of `drive-backup`."""
 
 from typing import Any, Final
 
+from cleancut_reference.actions.backup import Backup
 from cleancut_reference.errors import generic
 from cleancut_reference.jobs.job import Policy, Settings
 from cleancut_reference.target import Target
-from cleancut_reference.transaction import Abort, Action, Backup
 from cleancut_spec import cites
 
 #: Arguments that QEMU has and this server has not, with the one value that it takes all the same.
@@ -13,24 +13,6 @@ UNSUPPORTED: Final[dict[str, Any]] = {
     "bitmap": None, "bitmap-mode": None, "compress": False, "auto-finalize": True,
     "auto-dismiss": True, "filter-node-name": None, "x-perf": None,
 }  # fmt: skip
-
-
-def read_transaction(arguments: dict[str, Any]) -> list[Action]:
-    """The actions of a transaction; raises QmpError for a kind that this server has not."""
-    properties = arguments.get("properties", {})
-    if properties.get("completion-mode", "individual") != "individual":
-        raise generic("Parameter 'completion-mode': this server supports only 'individual'")
-    return [_read_action(action) for action in arguments["actions"]]
-
-
-def _read_action(action: dict[str, Any]) -> Action:
-    match action["type"]:
-        case "abort":
-            return Abort()
-        case "drive-backup":
-            return read_backup(action["data"])
-        case other:
-            raise generic(f"Action '{other}' is not supported by this server")
 
 
 @cites("ARG-SPEED-1", "JOB-ID-1", "POLICY-REPORT-1")

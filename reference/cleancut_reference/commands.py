@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any, Final
 
 from cleancut_reference import errors, qemu_io
-from cleancut_reference.backup_arguments import read_backup, read_transaction
+from cleancut_reference.actions.table import read_transaction
+from cleancut_reference.backup_arguments import read_backup
 from cleancut_reference.block import guest
 from cleancut_reference.block.drive import Drive, GuestOp, GuestRequest
 from cleancut_reference.jobs.job import Job
@@ -46,7 +47,7 @@ class Wait:
 
 def transaction(state: State, arguments: Arguments) -> Transaction:
     """Start several backups at one cut, or none."""
-    return Transaction(read_transaction(arguments))
+    return read_transaction(arguments)
 
 
 def drive_backup(state: State, arguments: Arguments) -> Transaction:

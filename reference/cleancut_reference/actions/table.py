@@ -1,0 +1,31 @@
+"""The table of action kinds: how each reads its `data`."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from cleancut_reference.actions.abort import Abort
+from cleancut_reference.actions.action import Action
+from cleancut_reference.backup_arguments import read_backup
+from cleancut_reference.errors import generic
+from cleancut_reference.transaction import Transaction
+
+#: A kind's name in `transaction`, and what makes an action of its arguments.
+KINDS: Final[dict[str, Callable[[dict[str, Any]], Action]]] = {
+    "abort": lambda _: Abort(),
+    "drive-backup": read_backup,
+}
+
+
+def read_transaction(arguments: dict[str, Any]) -> Transaction:
+    """The transaction that these arguments ask for; raises QmpError for an unknown kind."""
+    properties = arguments.get("properties", {})
+    if properties.get("completion-mode", "individual") != "individual":
+        raise generic("Parameter 'completion-mode': this server supports only 'individual'")
+    return Transaction([_read_action(action) for action in arguments["actions"]])
+
+
+def _read_action(action: dict[str, Any]) -> Action:
+    kind = action["type"]
+    if kind not in KINDS:
+        raise generic(f"Action '{kind}' is not supported by this server")
+    return KINDS[kind](action["data"])
