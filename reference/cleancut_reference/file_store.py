@@ -1,0 +1,73 @@
+"""The edge: a file as the store of an image."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from cleancut_reference.image.store import Data
+
+_NO_MORE_DATA: Final = errno.ENXIO
+
+
+class FileStore:
+    """A file, by its descriptor, which it closes."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._size_bytes = os.fstat(descriptor).st_size
+
+    @property
+    def size_bytes(self) -> int:
+        """The length of the file; nobody else changes it while an image is open."""
+        return self._size_bytes
+
+    def read(self, offset_bytes: int, length_bytes: int) -> bytes:
+        """The bytes of a range; zeros past the end of the file."""
+        pieces, got = [], 0
+        while got < length_bytes:
+            piece = os.pread(self.descriptor, length_bytes - got, offset_bytes + got)
+            if not piece:
+                pieces.append(bytes(length_bytes - got))
+                break
+            pieces.append(piece)
+            got += len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def write(self, offset_bytes: int, data: Data) -> None:
+        """Replace the bytes of a range."""
+        view = memoryview(data).cast("B")
+        while view:
+            done = os.pwrite(self.descriptor, view, offset_bytes)
+            offset_bytes, view = offset_bytes + done, view[done:]
+            self._size_bytes = max(self._size_bytes, offset_bytes)
+
+    def flush(self) -> None:
+        """Return when everything written so far is on the disk."""
+        os.fdatasync(self.descriptor)
+
+    def truncate(self, size_bytes: int) -> None:
+        """Cut off the end, or add zeros to it."""
+        os.ftruncate(self.descriptor, size_bytes)
+        self._size_bytes = size_bytes
+
+    def data_ranges(self, offset_bytes: int, length_bytes: int) -> Iterator[tuple[int, int]]:
+        """The parts of a range that are no holes of the file."""
+        at, limit = offset_bytes, min(offset_bytes + length_bytes, self._size_bytes)
+        while at < limit:
+            try:
+                start = os.lseek(self.descriptor, at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == _NO_MORE_DATA:
+                    return
+                raise
+            if start >= limit:
+                return
+            at = min(os.lseek(self.descriptor, start, os.SEEK_HOLE), limit)
+            yield start, at
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self.descriptor)
