@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cleancut_reference.block import guest
-from cleancut_reference.block.drive import Drive, GuestOp
+from cleancut_reference.block.graph import Graph
 from cleancut_reference.block.memory import MemoryImage
-from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened, Outcome
+from cleancut_reference.block.node import Drive
+from cleancut_reference.block.request import Blueprint, DiskRequest, Failed, Op, Opened, Outcome
+from cleancut_reference.block.traffic import GuestOp, Traffic
 from cleancut_reference.engine import Engine
+from cleancut_reference.jobs.job import Job
 from cleancut_reference.outputs import Event, GuestDone, Output, Reply
 from cleancut_reference.state import Options, State
 from cleancut_reference.step import Step
@@ -16,10 +20,10 @@ from cleancut_spec.schedule import Label
 
 
 class MemoryDisk:
-    """Performs the engine's requests on images in memory; targets are found by path."""
+    """Performs the engine's requests on images in memory; files are found by path."""
 
-    def __init__(self, drives: dict[str, MemoryImage]) -> None:
-        self.drives = drives
+    def __init__(self) -> None:
+        self.drives: dict[str, MemoryImage] = {}
         self.files: dict[str, MemoryImage] = {}
         self.open: dict[str, tuple[str, bool]] = {}
 
@@ -29,22 +33,38 @@ class MemoryDisk:
                 return self.image(request.node).read(request.offset_bytes, request.length_bytes)
             case Op.WRITE:
                 self.image(request.node).write(request.offset_bytes, request.data)
-            case Op.OPEN_TARGET:
-                created = request.path not in self.files
-                if created and not request.create:
-                    return Failed("ENOENT")
-                image = self.files.setdefault(request.path, MemoryImage(0))
-                self.open[request.node] = (request.path, created)
-                return Opened(request.path, image.size_bytes, created, b"")
-            case Op.RESET_TARGET:
+            case Op.OPEN:
+                assert request.blueprint is not None
+                return self.open_node(request.blueprint, request.create)
+            case Op.FORMAT:
                 self.image(request.node).reset(request.length_bytes)
-            case Op.DISCARD_TARGET:
-                path, created = self.open.pop(request.node)
-                if created:
-                    del self.files[path]
-            case Op.CLOSE_TARGET:
-                del self.open[request.node]
+            case Op.UNDO_OPEN:
+                for path, created in {self.open.pop(node) for node in request.nodes}:
+                    if created:
+                        del self.files[path]
+            case Op.CLOSE:
+                for node in request.nodes:
+                    del self.open[node]
         return None
+
+    def open_node(self, blueprint: Blueprint, create: bool) -> Outcome:
+        if blueprint.driver != "file":
+            child = blueprint.children["file"]
+            assert isinstance(child, Blueprint)
+            opened = self.open_node(child, create)
+            if not isinstance(opened, Opened):
+                return opened
+            self.open[blueprint.name] = self.open[child.name]
+            return replace(
+                opened, name=blueprint.name, driver="raw", identity="", children={"file": opened}
+            )
+        path = str(blueprint.options["filename"])
+        created = path not in self.files
+        if created and not create:
+            return Failed("ENOENT")
+        image = self.files.setdefault(path, MemoryImage(0))
+        self.open[blueprint.name] = (path, created)
+        return Opened(blueprint.name, "file", image.size_bytes, path, path, created=created)
 
     def image(self, node: str) -> MemoryImage:
         return self.files[self.open[node][0]] if node in self.open else self.drives[node]
@@ -54,16 +74,30 @@ class Harness:
     """An engine on memory, with everything that came out of it."""
 
     def __init__(self, sizes_bytes: list[int], options: Options | None = None) -> None:
-        drives = [Drive(i, f"d{i}", size, f"d{i}", "") for i, size in enumerate(sizes_bytes)]
-        self.images = {drive.name: MemoryImage(drive.size_bytes or 0) for drive in drives}
-        self.disk = MemoryDisk(dict(self.images))
-        self.engine = Engine(State(drives, options or Options()))
+        graph = Graph()
+        self.disk = MemoryDisk()
+        self.images: dict[str, MemoryImage] = {}
+        for index, size_bytes in enumerate(sizes_bytes):
+            drive = Drive(f"d{index}", graph.build(Opened(graph.new_name(), "memory", size_bytes)))
+            graph.drives.append(drive)
+            assert drive.root is not None
+            self.images[drive.name] = MemoryImage(size_bytes)
+            self.disk.drives[drive.root.name] = self.images[drive.name]
+        self.engine = Engine(State(graph, options or Options()))
         self.outputs: list[Output] = []
         self.labels: list[Label] = []
 
     @property
     def state(self) -> State:
         return self.engine.state
+
+    @property
+    def traffics(self) -> list[Traffic]:
+        """The guest requests of each drive."""
+        return self.state.graph.traffics[: len(self.images)]
+
+    def jobs_of(self, drive: int) -> list[Job]:
+        return [job for job in self.state.jobs if job.index == drive]
 
     def steps(self) -> list[Step]:
         return list(self.engine.steps())
@@ -87,8 +121,8 @@ class Harness:
         self.engine.receive({"execute": command, "arguments": renamed})
 
     def write(self, drive: int, offset_bytes: int, data: bytes) -> int:
-        target = self.state.drives[drive]
-        request = guest.submit(self.state, target, GuestOp.WRITE, offset_bytes, len(data), data)
+        way_in = self.state.graph.drives[drive]
+        request = guest.submit(self.state, way_in, GuestOp.WRITE, offset_bytes, len(data), data)
         self.collect()
         return request.id
 

@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from cleancut_model.backup import Options as ModelOptions
 from cleancut_model.concrete import NotEnabled, Run
-from cleancut_reference.block.drive import Phase as GuestPhase
 from cleancut_reference.block.request import Op
+from cleancut_reference.block.traffic import Phase as GuestPhase
 from cleancut_reference.jobs.job import Job
 from cleancut_reference.state import Options
 from cleancut_reference.step import Step
@@ -54,15 +54,16 @@ class Both:
 
     def abstract(self) -> dict[str, Any]:
         """The engine's state in the model's variables, but for the ghosts."""
-        drives = self.engine.state.drives
-        finals = [self._final(drive.name) for drive in drives]
-        jobs = [drive.job for drive in drives]
-        guests = [drive.requests[0] if drive.requests else None for drive in drives]
+        names = list(self.engine.images)
+        traffics = self.engine.traffics
+        finals = [self._final(name) for name in names]
+        jobs = [next(iter(self.engine.jobs_of(index)), None) for index in range(DRIVES)]
+        guests = [traffic.requests[0] if traffic.requests else None for traffic in traffics]
         copies = [job.in_flight[0] if job and job.in_flight else None for job in jobs]
         return {
             "tx": self._tx(),
             "js": [self._job(job, final) for job, final in zip(jobs, finals, strict=True)],
-            "drained": [drive.drained for drive in drives],
+            "drained": [traffic.drained for traffic in traffics],
             "final": finals,
             "error": [
                 bool(job.error) if job else final == "FAILED"
@@ -77,8 +78,8 @@ class Both:
             "b": ["B_IDLE" if c is None else "WRITE" if c.data else "READ" for c in copies],
             "bc": [copy.first if copy else 0 for copy in copies],
             "bbuf": [_first(copy.data) if copy else 0 for copy in copies],
-            "src": [self._values(self.engine.images[drive.name]) for drive in drives],
-            "tgt": [self._target(drive.name) for drive in drives],
+            "src": [self._values(self.engine.images[name]) for name in names],
+            "tgt": [self._target(name) for name in names],
             "copied": [[bool(x) for x in (job.copied if job else NONE)] for job in jobs],
         }
 
@@ -186,7 +187,7 @@ class Agreement(RuleBasedStateMachine):
 
     @rule(drive=st.integers(0, 1), cluster=st.integers(0, 1), value=st.integers(0, VALUES - 1))
     def guest_write(self, drive: int, cluster: int, value: int) -> None:
-        if not self.both.engine.state.drives[drive].requests:
+        if not self.both.engine.traffics[drive].requests:
             self.both.guest_write(drive, cluster, value)
 
     @precondition(lambda self: not self.begun)
@@ -201,8 +202,9 @@ class Agreement(RuleBasedStateMachine):
         drive=st.integers(0, 1),
     )
     def client(self, name: str, drive: int) -> None:
-        job = self.both.engine.state.drives[drive].job
-        if job is None or not job.ending:  # what is told to end may be told so again
+        if not any(
+            job.ending for job in self.both.engine.jobs_of(drive)
+        ):  # what is told to end may be told so again
             self.both.client(name, drive)
 
     @precondition(lambda self: self.both.engine.steps())
@@ -217,7 +219,7 @@ class Agreement(RuleBasedStateMachine):
 
     @staticmethod
     def errno(step: Step, data: st.DataObject) -> str:
-        can_fail = step.io is not None and step.io.op in (Op.READ, Op.WRITE, Op.OPEN_TARGET)
+        can_fail = step.io is not None and step.io.op in (Op.READ, Op.WRITE, Op.OPEN)
         if not can_fail or (step.label is not None and step.label.name == "guest_done"):
             return ""
         return data.draw(st.sampled_from(("", "", "", "", *ERRNOS)))

@@ -51,7 +51,7 @@ def test_a_failed_transaction_tells_the_first_error_and_leaves_nothing() -> None
     statuses = [(e.data["id"], e.data["status"]) for e in harness.events("JOB_STATUS_CHANGE")]
     assert statuses == [("d0", s) for s in ("created", "aborting", "concluded", "null")]
     assert harness.disk.files == {} and harness.disk.open == {}
-    assert not any(drive.drained for drive in harness.state.drives)
+    assert not any(traffic.drained for traffic in harness.traffics)
 
 
 def test_an_existing_target_keeps_its_content_when_the_transaction_fails() -> None:

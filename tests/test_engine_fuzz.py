@@ -67,4 +67,4 @@ def test_every_request_is_answered_once(requests: list[Any], steps: int) -> None
         harness.execute("block-job-cancel", device=job.id, force=True)
         harness.run()
     assert not harness.state.jobs and not harness.disk.open
-    assert not any(drive.drained or drive.requests for drive in harness.state.drives)
+    assert not any(traffic.drained or traffic.requests for traffic in harness.traffics)

@@ -79,7 +79,7 @@ class Images(RuleBasedStateMachine):
             if not steps:
                 return
             step = data.draw(st.sampled_from(steps))
-            can_fail = step.io is not None and step.io.op in (Op.READ, Op.WRITE, Op.OPEN_TARGET)
+            can_fail = step.io is not None and step.io.op in (Op.READ, Op.WRITE, Op.OPEN)
             errno = data.draw(st.sampled_from(ERRNOS)) if can_fail and self.unlucky(data) else ""
             in_flight_write = step.label is not None and step.label.name == "guest_done"
             label = self.harness.take(step, "" if in_flight_write else errno)
@@ -97,7 +97,7 @@ class Images(RuleBasedStateMachine):
 
     def idle_targets(self) -> dict[str, bytes]:
         """The target files that no job has open, with their content."""
-        busy = {job.target_identity for job in self.harness.state.jobs}
+        busy = {job.target.filename for job in self.harness.state.jobs}
         files = self.harness.disk.files.items()
         return {path: i.read(0, i.size_bytes) for path, i in files if path not in busy}
 
@@ -146,11 +146,11 @@ class Images(RuleBasedStateMachine):
                 self.check_job(job)
 
     def check_job(self, job: Job) -> None:
-        cut = self.cut[job.drive.index]
+        cut = self.cut[job.index]
         for cluster, copied in enumerate(job.copied):
             place = slice(cluster * CLUSTER, (cluster + 1) * CLUSTER)
-            target = self.harness.disk.image(job.target_node)
-            held = target.read(0, target.size_bytes) if copied else self.content[job.drive.index]
+            target = self.harness.disk.image(job.target.name)
+            held = target.read(0, target.size_bytes) if copied else self.content[job.index]
             assert bytes(held[place]) == cut[place], "CBW-COPY-1, CBW-ONCE-1"
 
     def teardown(self) -> None:
@@ -172,7 +172,7 @@ class Images(RuleBasedStateMachine):
                 break
             self.harness.execute("block-job-resume", device=paused[0].id)
         assert not self.harness.state.jobs
-        assert not any(drive.requests for drive in self.harness.state.drives)
+        assert not any(traffic.requests for traffic in self.harness.traffics)
         assert self.harness.engine.current is None
 
 

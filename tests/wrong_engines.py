@@ -12,7 +12,8 @@ from typing import Any, Final
 from cleancut_reference import arithmetic, cli, commands, engine, errors, transaction
 from cleancut_reference.actions import backup as backup_action
 from cleancut_reference.block import guest
-from cleancut_reference.block.request import DiskRequest, Failed
+from cleancut_reference.block.graph import Graph
+from cleancut_reference.block.request import Blueprint, Failed
 from cleancut_reference.disk import Disk
 from cleancut_reference.errors import no_job
 from cleancut_reference.jobs import backup
@@ -33,7 +34,7 @@ class Wrong:
 
 def copies_nothing_before_a_write() -> None:
     """The filter lets every guest write through (bugs 3, 4, 12)."""
-    guest.cluster_to_copy = lambda drive, request: None
+    guest.cluster_to_copy = lambda job, request: None
 
 
 def forgets_the_drain() -> None:
@@ -107,8 +108,8 @@ def ignores_every_error() -> None:
 def writes_where_the_copy_failed() -> None:
     """A guest write goes on although its cluster could not be copied (bug 23)."""
 
-    def wrong(state: State, drive: Any, request: Any, name: str, errno: str) -> Any:
-        request.claimed, request.phase = None, guest.Phase.IN_FLIGHT
+    def wrong(state: State, traffic: Any, request: Any, name: str, errno: str) -> Any:
+        request.claim, request.phase = None, guest.Phase.IN_FLIGHT
         return None
 
     guest._refuse = wrong
@@ -116,30 +117,20 @@ def writes_where_the_copy_failed() -> None:
 
 def empties_targets_in_prepare() -> None:
     """A target is made anew before it is known that the transaction succeeds (as QEMU does)."""
-    right = Disk._open
+    right = Disk.open
 
-    def wrong(self: Disk, request: DiskRequest) -> Any:
-        opened = right(self, request)
-        if request.create and not isinstance(opened, Failed):
-            self._targets[request.node].image.reset(0)
+    def wrong(self: Disk, blueprint: Blueprint, create: bool = False, *rest: Any) -> Any:
+        opened = right(self, blueprint, create, *rest)
+        if create and not isinstance(opened, Failed):
+            self.images[blueprint.name].reset(0)
         return opened
 
-    Disk._open = wrong  # type: ignore[method-assign]
+    Disk.open = wrong  # type: ignore[method-assign]
 
 
 def takes_a_second_job() -> None:
     """A busy drive is not refused (bug 21)."""
-    right = backup_action.check_drive
-
-    def wrong(state: State, action: backup_action.Backup) -> Any:
-        drive = state.drive(action.device)
-        held, drive.job = drive.job, None  # type: ignore[union-attr]
-        try:
-            return right(state, action)
-        finally:
-            drive.job = held  # type: ignore[union-attr]
-
-    backup_action.check_drive = wrong
+    Graph.check_not_blocked = lambda self, node: None  # type: ignore[method-assign]
 
 
 def stops_at_pause_only_in_words() -> None:

@@ -24,7 +24,7 @@ def read_backup(data: dict[str, Any]) -> Backup:
     if data["sync"] != "full":
         raise generic("Parameter 'sync': this server supports only 'full'")
     settings = Settings(
-        id=data.get("job-id", data["device"]),
+        id=data.get("job-id"),
         speed_bytes_per_s=data.get("speed", 0),
         on_source_error=Policy(data.get("on-source-error", "report")),
         on_target_error=Policy(data.get("on-target-error", "report")),

@@ -3,20 +3,21 @@
 import argparse
 import asyncio
 import contextlib
-import os
 import re
 import signal
-import stat
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cleancut_reference.arithmetic import round_up
-from cleancut_reference.block.drive import Drive
 from cleancut_reference.block.faults import FORM, Fault, FaultError, Faults
+from cleancut_reference.block.graph import Graph
 from cleancut_reference.block.memory import MemoryImage
-from cleancut_reference.disk import Disk, FileImage, Image
+from cleancut_reference.block.node import Drive, Node
+from cleancut_reference.block.request import Blueprint, Failed, Opened
+from cleancut_reference.disk import SECTOR_BYTES, Disk
 from cleancut_reference.engine import Engine
 from cleancut_reference.machine import Machine
 from cleancut_reference.qmp.server import Server, ServerError, listen
@@ -35,8 +36,6 @@ A fault hits the Nth request, or the first that touches OFFSET, or with `always`
 is a drive (d0) or the target of that drive's backup (d0.target).
 Talk to it with any QMP client: qmp-shell qmp.sock
 """
-
-SECTOR_BYTES: Final = 512
 
 
 class UsageError(Exception):
@@ -68,54 +67,68 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _open_drive(index: int, text: str) -> tuple[Drive, Image | None]:
-    name, separator, medium = text.partition("=")
-    if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", name):
-        raise UsageError(
-            f"--drive {text!r} is not of the form NAME=SIZE, NAME=file:PATH, NAME=empty"
-        )
-    if medium == "empty":
-        return Drive(index, name, None, "", ""), None
-    if medium.startswith("file:"):
-        return _open_file(index, name, medium.removeprefix("file:"))
-    try:
-        size_bytes = round_up(parse_size(medium), SECTOR_BYTES)
-    except SizeError as error:
-        raise UsageError(f"--drive {text!r}: {error}; for a file write file:PATH") from None
-    return Drive(index, name, size_bytes, f"memory:{name}", ""), MemoryImage(size_bytes)
+@dataclass(slots=True)
+class _Builder:
+    """Opens the drives of the command line."""
 
+    graph: Graph
+    disk: Disk
+    faults: Faults
 
-def _open_file(index: int, name: str, path: str) -> tuple[Drive, Image]:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise UsageError(f"--drive {name}: cannot open {path!r}: {error.strerror}") from None
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        raise UsageError(f"--drive {name}: {path!r} is no regular file")
-    size_bytes = round_up(status.st_size, SECTOR_BYTES)
-    identity = f"{status.st_dev}:{status.st_ino}"
-    return Drive(index, name, size_bytes, path, identity), FileImage(descriptor)
+    def drive(self, text: str) -> None:
+        """Open one drive; raises UsageError."""
+        name, separator, medium = text.partition("=")
+        if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", name):
+            raise UsageError(
+                f"--drive {text!r} is not of the form NAME=SIZE, NAME=file:PATH, NAME=empty"
+            )
+        if self.graph.drive(name):
+            raise UsageError(f"--drive {name} is given twice")
+        root: Node | None = None
+        if medium.startswith("file:"):
+            root = self._file(name, medium.removeprefix("file:"))
+        elif medium != "empty":
+            root = self._memory(name, text, medium)
+        self.graph.drives.append(Drive(name, root))
+        if root is not None:
+            self.faults.call(root.name, name)
+
+    def _memory(self, name: str, text: str, medium: str) -> Node:
+        try:
+            size_bytes = round_up(parse_size(medium), SECTOR_BYTES)
+        except SizeError as error:
+            raise UsageError(f"--drive {text!r}: {error}; for a file write file:PATH") from None
+        opened = Opened(self.graph.new_name(), "memory", size_bytes, f"memory:{name}")
+        self.disk.images[opened.name] = MemoryImage(size_bytes)
+        return self.graph.build(opened)
+
+    def _file(self, name: str, path: str) -> Node:
+        file = Blueprint(self.graph.new_name(), "file", {"filename": path})
+        image = Blueprint(self.graph.new_name(), "raw", children={"file": file})
+        try:
+            opened = self.disk.open(image, anywhere=True)
+        except OSError as error:
+            raise UsageError(f"--drive {name}: cannot open {path!r}: {error.strerror}") from None
+        if not isinstance(opened, Opened):
+            assert isinstance(opened, Failed)
+            raise UsageError(f"--drive {name}: cannot open {path!r}: {opened.desc or opened.errno}")
+        return self.graph.build(opened)
 
 
 def build(options: argparse.Namespace) -> Machine:
     """The machine that the options describe; raises UsageError or FaultError."""
-    opened = [_open_drive(index, text) for index, text in enumerate(options.drive)]
-    drives = [drive for drive, _ in opened]
-    names = [drive.name for drive in drives]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"--drive {name} is given twice")
     if not options.image_root.is_dir():
         raise UsageError(f"--image-root {str(options.image_root)!r} is no directory")
     rules = [Fault.parse(text) for text in options.fault]
+    builder = _Builder(Graph(), Disk(options.image_root), Faults(rules))
+    for text in options.drive:
+        builder.drive(text)
+    names = [drive.name for drive in builder.graph.drives]
     for rule in rules:
         if rule.node.removesuffix(".target") not in names:
             raise UsageError(f"--fault: no drive is called {rule.node!r}; known: {names}")
-    images = {drive.name: image for drive, image in opened if image is not None}
     choose = Fair() if options.seed is None else Seeded(options.seed)
-    disk = Disk(images, options.image_root)
-    return Machine(Engine(State(drives)), disk, Faults(rules), choose)
+    return Machine(Engine(State(builder.graph)), builder.disk, builder.faults, choose)
 
 
 async def _serve(machine: Machine, path: Path) -> int:

@@ -13,7 +13,8 @@ from cleancut_reference import errors, qemu_io
 from cleancut_reference.actions.table import read_transaction
 from cleancut_reference.backup_arguments import read_backup
 from cleancut_reference.block import guest
-from cleancut_reference.block.drive import Drive, GuestOp, GuestRequest
+from cleancut_reference.block.node import Drive
+from cleancut_reference.block.traffic import GuestOp
 from cleancut_reference.jobs.job import Job
 from cleancut_reference.outputs import Event
 from cleancut_reference.qmp.arguments import schema
@@ -92,7 +93,7 @@ def block_job_resume(state: State, arguments: Arguments) -> Any:
         raise errors.generic("Can't resume a job that was not paused")
     job.user_paused = False
     job.io_status = "ok"
-    if job.status is Status.PAUSED and not job.drive.drained:
+    if job.status is Status.PAUSED and not job.source.traffic.drained:
         state.outbox.append(job.move(Status.RUNNING))
     return {}
 
@@ -122,7 +123,7 @@ def human_monitor_command(state: State, arguments: Arguments) -> Any:
         return f"unknown command: '{name}'\r\n"
     try:
         drive_name, command = qemu_io.split_monitor_line(line)
-        drive = state.drive(drive_name)
+        drive = state.graph.drive(drive_name)
         if drive is None:
             return f"{errors.no_device(drive_name).desc}\r\n"
         request = qemu_io.parse(command)
@@ -132,9 +133,9 @@ def human_monitor_command(state: State, arguments: Arguments) -> Any:
 
 
 def _submit(state: State, drive: Drive, command: qemu_io.IoCommand) -> Any:
-    if command.op is GuestOp.FLUSH:
-        open_requests = list(drive.requests)
-        return Wait(lambda: not _any_open(drive, open_requests), "")
+    if command.op is GuestOp.FLUSH and drive.root:
+        open_requests = list(drive.root.traffic.requests)
+        return Wait(lambda: all(request.ended for request in open_requests), "")
     request = guest.submit(
         state,
         drive,
@@ -144,11 +145,7 @@ def _submit(state: State, drive: Drive, command: qemu_io.IoCommand) -> Any:
         command.data(),
         partial(qemu_io.report, command),
     )
-    return Wait(lambda: not _any_open(drive, [request]), "") if command.wait else ""
-
-
-def _any_open(drive: Drive, requests: list[GuestRequest]) -> bool:
-    return any(request in drive.requests for request in requests)
+    return Wait(lambda: request.ended, "") if command.wait else ""
 
 
 @cites("JOB-QUIT-1")
@@ -180,7 +177,7 @@ COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "block-job-set-speed": block_job_set_speed,
     "query-block-jobs": query_block_jobs,
     "query-jobs": lambda state, _: [job_info(job) for job in reversed(state.jobs)],
-    "query-block": lambda state, _: [block_info(drive) for drive in state.drives],
+    "query-block": lambda state, _: [block_info(drive) for drive in state.graph.drives],
     "query-named-block-nodes": lambda state, _: named_nodes(state),
     "query-version": lambda state, _: VERSION,
     "query-status": lambda state, _: {"status": "running", "singlestep": False, "running": True},

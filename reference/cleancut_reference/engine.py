@@ -59,7 +59,7 @@ class Engine:
         """What can happen next, by who does it: the command, each drive's guest, each job."""
         if self.state.shut_down:
             return []
-        guests = [guest.steps(self.state, drive) for drive in self.state.drives]
+        guests = [guest.steps(self.state, traffic) for traffic in self.state.graph.traffics]
         jobs = [backup.steps(self.state, job) for job in self.state.jobs]
         return [self._command_steps(), *guests, *jobs]
 

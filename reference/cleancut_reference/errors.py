@@ -28,9 +28,9 @@ def no_device(name: str) -> QmpError:
     return generic(f"Cannot find device='{name}' nor node-name='{name}'")
 
 
-def busy(name: str) -> QmpError:
-    """The drive has a job."""
-    return generic(f"Node '{name}' is busy: block device is in use by block job: backup")
+def blocked(name: str, reason: str) -> QmpError:
+    """A job or an overlay has claimed the node."""
+    return generic(f"Node '{name}' is busy: {reason}")
 
 
 def no_job(job_id: str) -> QmpError:

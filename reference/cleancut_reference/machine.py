@@ -13,7 +13,7 @@ class Machine:
     def __init__(self, engine: Engine, disk: Disk, faults: Faults, choose: Choose) -> None:
         self.engine = engine
         self.disk = disk
-        self._faults = faults
+        self.faults = faults
         self._choose = choose
 
     def step(self) -> bool:
@@ -26,4 +26,6 @@ class Machine:
         return True
 
     def _perform(self, request: DiskRequest) -> Outcome:
-        return self._faults.strike(request) or self.disk.perform(request)
+        if request.called:
+            self.faults.call(request.node, request.called)
+        return self.faults.strike(request) or self.disk.perform(request)

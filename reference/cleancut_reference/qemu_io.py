@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Final
 
-from cleancut_reference.block.drive import GuestOp
+from cleancut_reference.block.traffic import GuestOp
 from cleancut_reference.errors import strerror
 from cleancut_reference.sizes import SizeError, parse_size
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from cleancut_reference.block.drive import Drive
+from cleancut_reference.block.node import Drive, Node
 from cleancut_reference.errors import strerror
 from cleancut_reference.jobs.backup import may_claim
 from cleancut_reference.jobs.job import Job
-from cleancut_reference.state import State, node_name
+from cleancut_reference.state import State
 from cleancut_spec import cites
 
 
@@ -52,31 +52,48 @@ def block_info(drive: Drive) -> dict[str, Any]:
         "removable": True,
         "locked": False,
     }
-    return info if drive.size_bytes is None else info | {"inserted": _node(drive)}
+    return info | {"inserted": node_info(drive.root)} if drive.root else info
 
 
 def named_nodes(state: State) -> list[dict[str, Any]]:
-    """The answer of `query-named-block-nodes`: the root node of each drive with a medium."""
-    return [_node(drive) for drive in state.drives if drive.size_bytes is not None]
+    """The answer of `query-named-block-nodes`: all nodes, newest first."""
+    return [node_info(node) for node in reversed(state.graph.nodes.values())]
 
 
-def _node(drive: Drive) -> dict[str, Any]:
-    return {
-        "file": drive.filename,
-        "node-name": node_name(drive),
-        "ro": False,
-        "drv": "raw",
-        "backing_file_depth": 0,
+def node_info(node: Node) -> dict[str, Any]:
+    """One entry of `query-named-block-nodes`, and what `query-block` says of a medium."""
+    info = {
+        "file": node.filename,
+        "node-name": node.name,
+        "ro": node.read_only,
+        "drv": node.driver,
+        "backing_file_depth": 0 if node.next_image is None else 1 + depth(node.next_image),
         "encrypted": False,
         "detect_zeroes": "off",
         "bps": 0, "bps_rd": 0, "bps_wr": 0,
         "iops": 0, "iops_rd": 0, "iops_wr": 0,
         "cache": {"writeback": True, "direct": False, "no-flush": False},
         "write_threshold": 0,
-        "image": {
-            "filename": drive.filename,
-            "format": "raw",
-            "virtual-size": drive.size_bytes,
-            "dirty-flag": False,
-        },
+        "image": image_info(node),
     }  # fmt: skip
+    return info
+
+
+def depth(node: Node) -> int:
+    """How many images lie below this one."""
+    below = node.next_image
+    return 0 if below is None else 1 + depth(below)
+
+
+def image_info(node: Node) -> dict[str, Any]:
+    """What an image and those below it are."""
+    info: dict[str, Any] = {
+        "filename": node.filename,
+        "format": node.driver,
+        "virtual-size": node.size_bytes,
+        **node.details,
+    }
+    if node.driver not in ("null-co", "memory"):
+        info["dirty-flag"] = False
+    below = node.next_image
+    return info | {"backing-image": image_info(below)} if below else info

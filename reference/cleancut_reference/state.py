@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from cleancut_reference.block.drive import Drive
+from cleancut_reference.block.graph import Graph
 from cleancut_reference.jobs.job import CLUSTER_BYTES, Job
 from cleancut_reference.outputs import Output
 
@@ -27,9 +27,9 @@ class Options:
 
 @dataclass(slots=True, eq=False)
 class State:
-    """The drives, the jobs in the order of their creation, the time, and what is to be sent."""
+    """The block graph, the jobs in the order of their creation, the time, what is to be sent."""
 
-    drives: list[Drive]
+    graph: Graph = field(default_factory=Graph)
     options: Options = field(default_factory=Options)
     jobs: list[Job] = field(default_factory=list)
     now_ns: int = 0
@@ -37,20 +37,6 @@ class State:
     next_request: int = 1
     shut_down: bool = False
 
-    def drive(self, name: str) -> Drive | None:
-        """The drive with this name or node name."""
-        return next((d for d in self.drives if name in (d.name, node_name(d))), None)
-
     def job(self, job_id: str) -> Job | None:
         """The job with this id."""
-        return next((j for j in self.jobs if j.id == job_id), None)
-
-    def identities_in_use(self) -> set[str]:
-        """The files that drives and targets have open."""
-        used = {drive.identity for drive in self.drives if drive.identity}
-        return used | {job.target_identity for job in self.jobs}
-
-
-def node_name(drive: Drive) -> str:
-    """The name of a drive's root node."""
-    return f"#block{100 + drive.index}"
+        return next((job for job in self.jobs if job.id == job_id), None)

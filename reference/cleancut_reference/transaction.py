@@ -15,8 +15,8 @@ from enum import Enum, auto
 from typing import Any
 
 from cleancut_reference.actions.action import Action
-from cleancut_reference.block.drive import Drive
 from cleancut_reference.block.request import Outcome
+from cleancut_reference.block.traffic import Traffic
 from cleancut_reference.errors import QmpError, generic
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
@@ -43,7 +43,7 @@ class Transaction:
     phase: Phase = Phase.PREPARE
     position: int = 0  # of the action that is being prepared
     found: bool = False  # its drive is known and drained
-    drained: list[Drive] = field(default_factory=list)
+    drained: list[Traffic] = field(default_factory=list)
     error: QmpError | None = None
 
     def result(self) -> dict[str, Any] | QmpError | None:
@@ -71,7 +71,7 @@ class Transaction:
         """The next action is prepared only when all before it are, and its drive is quiet."""
         if not self.found:
             step: Step | None = self._find(state, action)
-        elif all(drive.quiet for drive in self.drained):
+        elif all(traffic.quiet for traffic in self.drained):
             step = action.prepare(state)
         else:
             step = None
@@ -103,12 +103,12 @@ class Transaction:
                     f"Action '{action.kind}' does not support Transaction property "
                     "completion-mode = grouped"
                 )
-            drive = action.find(state)
+            traffic = action.find(state)
             self.found = True
-            if drive is None or drive.drained:
+            if traffic is None or traffic.drained:
                 return None
-            drive.drained = True
-            self.drained.append(drive)
+            traffic.drained = True
+            self.drained.append(traffic)
             return label
 
         return Step(label, run)
@@ -147,15 +147,16 @@ class Transaction:
         return Label("refuse" if self.error else "reply")
 
 
-def _undrain(transaction: Transaction, state: State, drive: Drive) -> Step:
-    label = Label("undrain", drive.index)
+def _undrain(transaction: Transaction, state: State, traffic: Traffic) -> Step:
+    label = Label("undrain", traffic.index)
 
     def run(_: Outcome) -> Label:
-        drive.drained = False
-        transaction.drained.remove(drive)
-        job = drive.job
-        if job is not None and job.status is Status.PAUSED and not job.user_paused:
-            state.outbox.append(job.move(Status.RUNNING))
+        traffic.drained = False
+        transaction.drained.remove(traffic)
+        for job in state.jobs:
+            by_drain = job.status is Status.PAUSED and not job.user_paused
+            if job.source.traffic is traffic and by_drain:
+                state.outbox.append(job.move(Status.RUNNING))
         return label
 
     return Step(label, run)

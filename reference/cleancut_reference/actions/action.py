@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from cleancut_reference.block.drive import Drive
+from cleancut_reference.block.traffic import Traffic
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
 from cleancut_spec.schedule import Label
@@ -19,8 +19,8 @@ class Action:
     can_be_grouped: ClassVar[bool] = False  # whether completion-mode `grouped` is accepted
     prepared: bool = False
 
-    def find(self, state: State) -> Drive | None:
-        """The drive that is to be quiet before the action is prepared; raises QmpError."""
+    def find(self, state: State) -> Traffic | None:
+        """The guest requests that must be at rest before it is prepared; raises QmpError."""
         return None
 
     def prepare(self, state: State) -> Step | None:

@@ -57,12 +57,17 @@ class Faults:
     def __init__(self, rules: list[Fault]) -> None:
         self._rules = list(rules)
         self._seen: dict[tuple[str, Op], int] = {}
+        self._called: dict[str, str] = {}
+
+    def call(self, node: str, name: str) -> None:
+        """From now on the rules for `name` mean this node."""
+        self._called[node] = name
 
     def strike(self, request: DiskRequest) -> Failed | None:
         """The failure that a rule demands; a rule without `always` strikes once."""
         if request.op not in (Op.READ, Op.WRITE):
             return None
-        key = (request.node, request.op)
+        key = (self._called.get(request.node, request.node), request.op)
         count = self._seen[key] = self._seen.get(key, 0) + 1
         for rule in self._rules:
             if (rule.node, rule.op) == key and _covers(rule, request, count):

@@ -1,15 +1,17 @@
 """Guest requests: copy-before-write, then the drive.
 
 A write to a cluster that a backup still needs takes three steps before its own: claim the cluster,
-read it, write it to the target. A drained drive starts no request, but lets those in flight finish.
+read it, write it to the target. Where several backups stand above a node, the topmost has its copy
+first. A drained drive starts no request, but lets those in flight finish.
 """
 
 from collections.abc import Callable, Iterator
 
 from cleancut_reference.arithmetic import byte_span
 from cleancut_reference.bitmap import first_clear
-from cleancut_reference.block.drive import Drive, GuestOp, GuestRequest, Phase
+from cleancut_reference.block.node import CopyBeforeWrite, Drive, Node
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Outcome
+from cleancut_reference.block.traffic import Claim, GuestOp, GuestRequest, Phase, Traffic
 from cleancut_reference.outputs import GuestDone
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
@@ -21,86 +23,109 @@ def submit(
     state: State,
     drive: Drive,
     op: GuestOp,
-    offset_bytes: int,
-    length_bytes: int,
+    offset_bytes: int = 0,
+    length_bytes: int = 0,
     data: bytes = b"",
     report: Callable[[str, bytes], str] | None = None,
 ) -> GuestRequest:
-    """A guest request arrives; one past the end of the drive fails at once."""
-    request = GuestRequest(state.next_request, op, offset_bytes, length_bytes, data)
+    """A guest request arrives; one that cannot be is answered at once."""
+    request = GuestRequest(state.next_request, drive, op, offset_bytes, length_bytes, data)
     request.report = report
     state.next_request += 1
-    drive.requests.append(request)
-    if drive.size_bytes is None:
-        _end(state, drive, request, "ENOMEDIUM")
-    elif offset_bytes + length_bytes > drive.size_bytes:
-        _end(state, drive, request, "EIO")
+    if drive.root is None:
+        _answer(state, request, "ENOMEDIUM")
+    elif offset_bytes + length_bytes > drive.root.size_bytes:
+        _answer(state, request, "EIO")
+    elif op.changes and drive.root.read_only:
+        _answer(state, request, "EPERM")
+    else:
+        drive.root.traffic.requests.append(request)
     return request
 
 
-def _end(
-    state: State, drive: Drive, request: GuestRequest, errno: str = "", data: bytes = b""
-) -> None:
-    drive.requests.remove(request)
+def _answer(state: State, request: GuestRequest, errno: str = "", data: bytes = b"") -> None:
     console = request.report(errno, data) if request.report else ""
+    request.ended = True
     state.outbox.append(GuestDone(request.id, errno, data, console))
 
 
-def steps(state: State, drive: Drive) -> Iterator[Step]:
-    """What the guest requests of a drive can do next."""
-    for request in drive.requests:
+def _end(
+    state: State, traffic: Traffic, request: GuestRequest, errno: str = "", data: bytes = b""
+) -> None:
+    traffic.requests.remove(request)
+    _answer(state, request, errno, data)
+
+
+def steps(state: State, traffic: Traffic) -> Iterator[Step]:
+    """What the guest requests for one image can do next."""
+    for request in traffic.requests:
         match request.phase:
             case Phase.ARRIVED:
-                if may_start(state, drive, request):
-                    yield _start(drive, request)
+                if may_start(state, traffic, request):
+                    yield _start(traffic, request)
             case Phase.CBW_NEXT:
-                if not waits_for_copy(drive, request):
-                    yield _start(drive, request)
+                if not waits_for_copy(request):
+                    yield _start(traffic, request)
             case Phase.CBW_READ:
-                yield _cbw_read(state, drive, request)
+                yield _cbw_read(state, traffic, request)
             case Phase.CBW_WRITE:
-                yield _cbw_write(state, drive, request)
+                yield _cbw_write(state, traffic, request)
             case Phase.IN_FLIGHT:
-                yield _finish(state, drive, request)
+                yield _finish(state, traffic, request)
+
+
+def root(request: GuestRequest) -> Node:
+    """The node at which the request comes in."""
+    assert request.drive.root is not None, "a drive keeps its medium while requests are under way"
+    return request.drive.root
 
 
 @cites("GUEST-LIVE-1", "TX-RELEASE-1")
-def may_start(state: State, drive: Drive, request: GuestRequest) -> bool:
+def may_start(state: State, traffic: Traffic, request: GuestRequest) -> bool:
     """Whether a request that has arrived may start: only a drain or an overlap holds it back."""
     cluster_bytes = state.options.cluster_bytes
-    earlier = drive.requests[: drive.requests.index(request)]
+    earlier = traffic.requests[: traffic.requests.index(request)]
     return (
-        not drive.drained
+        not traffic.drained
         and not any(other.overlaps(request, cluster_bytes) for other in earlier)
-        and not waits_for_copy(drive, request)
+        and not waits_for_copy(request)
     )
 
 
 @cites("CBW-OVERLAP-1")
-def waits_for_copy(drive: Drive, request: GuestRequest) -> bool:
-    """Whether the background copy is reading or writing a cluster that the request changes."""
-    if drive.job is None or request.op is not GuestOp.WRITE:
-        return False
-    return drive.job.copy_overlaps(*request.span(drive.job.cluster_bytes))
+def waits_for_copy(request: GuestRequest) -> bool:
+    """Whether a background copy is reading or writing a cluster that the request changes."""
+    return request.op.changes and any(
+        job.copy_overlaps(*request.span(job.cluster_bytes)) for job in root(request).filters()
+    )
 
 
 @cites("CBW-COPY-1", "CBW-ONCE-1", "CBW-PAUSE-1", "PIT-AFTER-1")
-def cluster_to_copy(drive: Drive, request: GuestRequest) -> int | None:
-    """The first cluster that the request would change and that is not on the target yet.
+def cluster_to_copy(job: CopyBeforeWrite, request: GuestRequest) -> int | None:
+    """The first cluster that the request would change and that is not on the job's target yet.
 
     The job's status does not matter: while it exists, paused or not, the old content is needed.
     """
-    if drive.job is None or request.op is not GuestOp.WRITE:
-        return None
-    first, end = request.span(drive.job.cluster_bytes)
-    at = first_clear(drive.job.copied, first, end)
+    first, end = request.span(job.cluster_bytes)
+    at = first_clear(job.copied, first, end)
     return None if at == end else at
 
 
-def _start(drive: Drive, request: GuestRequest) -> Step:
-    if cluster_to_copy(drive, request) is not None:
-        return _claim(drive, request)
-    label = Label("guest_start", drive.index)
+def next_claim(request: GuestRequest) -> Claim | None:
+    """What has to be copied before the request may go on, for the topmost backup first."""
+    if not request.op.changes:
+        return None
+    for job in root(request).filters():
+        cluster = cluster_to_copy(job, request)
+        if cluster is not None:
+            return Claim(job, cluster)
+    return None
+
+
+def _start(traffic: Traffic, request: GuestRequest) -> Step:
+    if next_claim(request) is not None:
+        return _claim(traffic, request)
+    label = Label("guest_start", traffic.index)
 
     def run(_: Outcome) -> Label:
         request.phase = Phase.IN_FLIGHT
@@ -109,79 +134,79 @@ def _start(drive: Drive, request: GuestRequest) -> Step:
     return Step(label, run)
 
 
-def _claim(drive: Drive, request: GuestRequest) -> Step:
-    label = Label("cbw_claim", drive.index)
+def _claim(traffic: Traffic, request: GuestRequest) -> Step:
+    label = Label("cbw_claim", traffic.index)
 
     def run(_: Outcome) -> Label:
-        request.claimed = cluster_to_copy(drive, request)
-        assert request.claimed is not None, "a request with nothing to copy claims nothing"
+        request.claim = next_claim(request)
+        assert request.claim is not None, "a request with nothing to copy claims nothing"
         request.phase = Phase.CBW_READ
         return label
 
     return Step(label, run)
 
 
-def _cbw_read(state: State, drive: Drive, request: GuestRequest) -> Step:
-    assert drive.job is not None and request.claimed is not None
-    label = Label("cbw_read", drive.index, request.claimed)
-    assert drive.size_bytes is not None
+def _cbw_read(state: State, traffic: Traffic, request: GuestRequest) -> Step:
+    claim = request.claim
+    assert claim is not None
+    label = Label("cbw_read", traffic.index, claim.cluster)
+    source = root(request).performer
     offset_bytes, length_bytes = byte_span(
-        request.claimed, request.claimed + 1, drive.job.cluster_bytes, drive.size_bytes
+        claim.cluster, claim.cluster + 1, claim.job.cluster_bytes, source.size_bytes
     )
 
     def run(outcome: Outcome) -> Label:
         if isinstance(outcome, Failed):
-            return _refuse(state, drive, request, "fail_cbw_read", outcome.errno)
+            return _refuse(state, traffic, request, "fail_cbw_read", outcome.errno)
         assert isinstance(outcome, bytes)
         request.old_content = outcome
         request.phase = Phase.CBW_WRITE
         return label
 
-    return Step(label, run, DiskRequest(Op.READ, drive.name, offset_bytes, length_bytes))
+    return Step(label, run, DiskRequest(Op.READ, source.name, offset_bytes, length_bytes))
 
 
-def _cbw_write(state: State, drive: Drive, request: GuestRequest) -> Step:
-    job = drive.job
-    assert job is not None and request.claimed is not None
-    label = Label("cbw_write", drive.index, request.claimed)
+def _cbw_write(state: State, traffic: Traffic, request: GuestRequest) -> Step:
+    claim = request.claim
+    assert claim is not None
+    label = Label("cbw_write", traffic.index, claim.cluster)
 
     def run(outcome: Outcome) -> Label:
         if isinstance(outcome, Failed):
-            return _refuse(state, drive, request, "fail_cbw_write", outcome.errno)
-        assert request.claimed is not None
-        job.mark_copied(request.claimed, request.claimed + 1)
-        request.claimed, request.old_content = None, b""
-        more = cluster_to_copy(drive, request) is not None
+            return _refuse(state, traffic, request, "fail_cbw_write", outcome.errno)
+        claim.job.mark_copied(claim.cluster, claim.cluster + 1)
+        request.claim, request.old_content = None, b""
+        more = next_claim(request) is not None
         request.phase = Phase.CBW_NEXT if more else Phase.IN_FLIGHT
         return label
 
-    offset_bytes = request.claimed * job.cluster_bytes
+    offset_bytes = claim.cluster * claim.job.cluster_bytes
     length_bytes = len(request.old_content)
-    io = DiskRequest(Op.WRITE, job.target_node, offset_bytes, length_bytes, request.old_content)
+    target = claim.job.target.name
+    io = DiskRequest(Op.WRITE, target, offset_bytes, length_bytes, request.old_content)
     return Step(label, run, io)
 
 
 @cites("CBW-ERROR-1")
-def _refuse(state: State, drive: Drive, request: GuestRequest, name: str, errno: str) -> Label:
+def _refuse(state: State, traffic: Traffic, request: GuestRequest, name: str, errno: str) -> Label:
     """Copy-before-write has failed, so the guest's write fails and the drive stays as it is."""
-    cluster = request.claimed
-    _end(state, drive, request, errno)
-    return Label(name, drive.index, cluster, errno)
+    assert request.claim is not None
+    cluster = request.claim.cluster
+    _end(state, traffic, request, errno)
+    return Label(name, traffic.index, cluster, errno)
 
 
 @cites("GUEST-WRITE-1")
-def _finish(state: State, drive: Drive, request: GuestRequest) -> Step:
-    label = Label("guest_done", drive.index)
+def _finish(state: State, traffic: Traffic, request: GuestRequest) -> Step:
+    label = Label("guest_done", traffic.index)
 
     def run(outcome: Outcome) -> Label | None:
         if isinstance(outcome, Failed):
-            _end(state, drive, request, outcome.errno)
+            _end(state, traffic, request, outcome.errno)
             return None
-        _end(state, drive, request, data=outcome if isinstance(outcome, bytes) else b"")
+        _end(state, traffic, request, data=outcome if isinstance(outcome, bytes) else b"")
         return label
 
-    if request.op is GuestOp.FLUSH:
-        return Step(label, run)
-    op = Op.READ if request.op is GuestOp.READ else Op.WRITE
-    io = DiskRequest(op, drive.name, request.offset_bytes, request.length_bytes, request.data)
+    op, node = Op(request.op), root(request).performer.name
+    io = DiskRequest(op, node, request.offset_bytes, request.length_bytes, request.data)
     return Step(label, run, io)

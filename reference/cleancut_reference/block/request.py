@@ -1,7 +1,9 @@
 """What the engine asks of a disk, and what comes back."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class Op(StrEnum):
@@ -9,19 +11,58 @@ class Op(StrEnum):
 
     READ = "read"
     WRITE = "write"
-    OPEN_TARGET = "open-target"
-    RESET_TARGET = "reset-target"
-    DISCARD_TARGET = "discard-target"
-    CLOSE_TARGET = "close-target"
+    WRITE_ZEROES = "write-zeroes"
+    DISCARD = "discard"
+    FLUSH = "flush"
+    STATUS = "status"
+    OPEN = "open"
+    FORMAT = "format"
+    UNDO_OPEN = "undo-open"
+    CLOSE = "close"
+    RESIZE = "resize"
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """A node that is to be opened. A child is a node to be opened, too, or the name of one.
+
+    Without a driver, what the image begins with decides between qcow2 and raw.
+    """
+
+    name: str
+    driver: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    children: Mapping[str, "Blueprint | str"] = field(default_factory=dict)
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A node that is open: what the blueprint left to the image, and all that stands below.
+
+    `identity` is that of a file, whatever its name. `created` tells that OPEN has made the file.
+    """
+
+    name: str
+    driver: str
+    size_bytes: int
+    filename: str = ""
+    identity: str = ""
+    read_only: bool = False
+    children: Mapping[str, "Opened | str"] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    created: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DiskRequest:
-    """One request to a disk.
+    """One request to the image of a node.
 
-    `node` is `d0` for a drive and `d0.target` for the target of its backup. A target is opened by
-    `path`, made if `create` is set and it does not exist; its content stays until RESET_TARGET
-    empties it and gives it `length_bytes`. DISCARD_TARGET closes it and removes it if it was made.
+    OPEN opens what the blueprint describes; with `create` a missing file is made, and the content
+    of any file stays until FORMAT makes a new image of `length_bytes` in it, with `options`.
+    UNDO_OPEN closes the image and removes a file that OPEN has made. Nodes that the blueprint does
+    not name, as backing images, are numbered from `next_name`. CLOSE names in `nodes` all that is
+    to be closed, topmost first.
     """
 
     op: Op
@@ -29,27 +70,34 @@ class DiskRequest:
     offset_bytes: int = 0
     length_bytes: int = 0
     data: bytes = b""
-    path: str = ""
+    blueprint: Blueprint | None = None
     create: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The answer to OPEN_TARGET: what the file is, its identity whatever its name, its head."""
-
-    identity: str
-    size_bytes: int
-    created: bool
-    head: bytes
+    next_name: int = 0
+    nodes: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    called: str = ""  # the name by which faults know the node, on OPEN
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The request failed with an errno, by name; `desc` where more is to be said."""
+    """The request failed with an errno, by name; `desc` where more is to be said.
+
+    With `whole` the description is all that is to be said.
+    """
 
     errno: str
     desc: str = ""
+    whole: bool = False
 
 
-#: What a disk request answers: data for READ, Opened for OPEN_TARGET, None for the others.
-Outcome = bytes | Opened | Failed | None
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A run of an image, as STATUS tells it: whether this layer holds it, and whether as zeroes."""
+
+    length_bytes: int
+    allocated: bool
+    zero: bool
+
+
+#: What a disk request answers: data for READ, Opened for OPEN, a list for STATUS, else None.
+Outcome = bytes | Opened | list[Extent] | Failed | None

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from cleancut_reference.arithmetic import byte_span, delay_ns
 from cleancut_reference.bitmap import clear_run
+from cleancut_reference.block.graph import Graph
+from cleancut_reference.block.node import Node
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Outcome
 from cleancut_reference.errors import strerror
 from cleancut_reference.jobs.job import Copy, Job, Policy
@@ -42,7 +44,7 @@ def _next_status(state: State, job: Job) -> Step | None:
         return None
     if job.user_paused:
         return _park(state, job)
-    if job.remaining == 0 and not job.drive.cbw_in_flight:
+    if job.remaining == 0 and not job.source.traffic.cbw_in_flight:
         return _finish(state, job)
     return None
 
@@ -62,16 +64,17 @@ def may_claim(state: State, job: Job) -> bool:
 @cites("CBW-OVERLAP-1", "CBW-ONCE-1")
 def is_claimed(job: Job, cluster: int) -> bool:
     """Whether a copy or a guest request holds the cluster."""
-    return cluster in job.drive.cbw_claims() or job.copy_overlaps(cluster, cluster + 1)
+    return cluster in job.source.traffic.cbw_claims(job) or job.copy_overlaps(cluster, cluster + 1)
 
 
 def may_abort(job: Job) -> bool:
     """Whether nothing of an ending job is in flight any more."""
-    return not (job.in_flight or job.drive.cbw_in_flight or job.drive.drained)
+    traffic = job.source.traffic
+    return not (job.in_flight or traffic.cbw_in_flight or traffic.drained)
 
 
 def _claim(state: State, job: Job, first: int) -> Step:
-    label = Label("copy_claim", job.drive.index, first)
+    label = Label("copy_claim", job.index, first)
 
     def run(_: Outcome) -> Label:
         limit = min(first + state.options.chunk_clusters, len(job.copied))
@@ -87,10 +90,9 @@ def _claim(state: State, job: Job, first: int) -> Step:
 
 @cites("DATA-TAIL-1", "PIT-ONE-1")
 def _read(state: State, job: Job, copy: Copy) -> Step:
-    label = Label("copy_read", job.drive.index, copy.first)
-    assert job.drive.size_bytes is not None
+    label = Label("copy_read", job.index, copy.first)
     offset_bytes, length_bytes = byte_span(
-        copy.first, copy.end, job.cluster_bytes, job.drive.size_bytes
+        copy.first, copy.end, job.cluster_bytes, job.source.size_bytes
     )
 
     def run(outcome: Outcome) -> Label:
@@ -100,11 +102,11 @@ def _read(state: State, job: Job, copy: Copy) -> Step:
         copy.data = outcome
         return label
 
-    return Step(label, run, DiskRequest(Op.READ, job.drive.name, offset_bytes, length_bytes))
+    return Step(label, run, DiskRequest(Op.READ, job.source.name, offset_bytes, length_bytes))
 
 
 def _write(state: State, job: Job, copy: Copy) -> Step:
-    label = Label("copy_write", job.drive.index, copy.first)
+    label = Label("copy_write", job.index, copy.first)
     assert copy.data is not None
 
     def run(outcome: Outcome) -> Label:
@@ -115,7 +117,7 @@ def _write(state: State, job: Job, copy: Copy) -> Step:
         return label
 
     offset_bytes = copy.first * job.cluster_bytes
-    io = DiskRequest(Op.WRITE, job.target_node, offset_bytes, len(copy.data), copy.data)
+    io = DiskRequest(Op.WRITE, job.target.name, offset_bytes, len(copy.data), copy.data)
     return Step(label, run, io)
 
 
@@ -142,7 +144,7 @@ def _fail(state: State, job: Job, copy: Copy, operation: str, errno: str) -> Lab
         job.io_status = "nospace" if errno == "ENOSPC" else "failed"
     elif action == "ignore":
         job.not_before_ns = max(job.not_before_ns, state.now_ns + state.options.retry_delay_ns)
-    return Label(f"fail_copy_{operation}", job.drive.index, copy.first, errno)
+    return Label(f"fail_copy_{operation}", job.index, copy.first, errno)
 
 
 def _park(state: State, job: Job) -> Step:
@@ -154,7 +156,7 @@ def _park(state: State, job: Job) -> Step:
 
 @cites("JOB-END-1")
 def _finish(state: State, job: Job) -> Step:
-    label = Label("finish", job.drive.index)
+    label = Label("finish", job.index)
 
     def run(_: Outcome) -> Label:
         state.outbox.append(job.move(Status.WAITING))
@@ -166,7 +168,7 @@ def _finish(state: State, job: Job) -> Step:
 
 @cites("EV-FINAL-1", "EV-FINAL-2")
 def _complete(state: State, job: Job) -> Step:
-    label = Label("complete", job.drive.index)
+    label = Label("complete", job.index)
 
     def run(outcome: Outcome) -> Label | None:
         if isinstance(outcome, Failed):  # what was written may not be on the disk
@@ -177,18 +179,26 @@ def _complete(state: State, job: Job) -> Step:
         bury(state, job)
         return label
 
-    return Step(label, run, DiskRequest(Op.CLOSE_TARGET, job.target_node))
+    return Step(label, run, close_request(state, job))
 
 
 @cites("JOB-CANCEL-1", "EV-FINAL-1", "EV-FINAL-2", "EV-SOURCE-1")
 def _abort(state: State, job: Job) -> Step:
-    label = Label("abort", job.drive.index)
+    label = Label("abort", job.index)
 
     def run(_: Outcome) -> Label:
         _end_badly(state, job)
         return label
 
-    return Step(label, run, DiskRequest(Op.CLOSE_TARGET, job.target_node))
+    return Step(label, run, close_request(state, job))
+
+
+def close_request(state: State, job: Job) -> DiskRequest:
+    """Close a target that only the job has; write out one that stays."""
+    if job.target.monitor_owned or state.graph.drive_of(job.target):
+        return DiskRequest(Op.FLUSH, job.target.name)
+    names = tuple(node.name for node in state.graph.unused_below(job.target))
+    return DiskRequest(Op.CLOSE, job.target.name, nodes=names)
 
 
 def _end_badly(state: State, job: Job) -> None:
@@ -209,5 +219,30 @@ def bury(state: State, job: Job) -> None:
     """The job's last steps: the drive is free and nothing of the job is left."""
     state.outbox.append(job.move(Status.CONCLUDED))
     state.outbox.append(job.move(Status.NULL))
-    job.drive.job = None
+    detach(state.graph, job)
     state.jobs.remove(job)
+
+
+def attach(graph: Graph, job: Job) -> None:
+    """Put the job's filter above its source, and refuse most commands on filter and target."""
+    children = {"file": job.source, "target": job.target}
+    job.filter = Node(
+        name=graph.new_name(),
+        driver="copy-before-write",
+        size_bytes=job.source.size_bytes,
+        traffic=job.source.traffic,
+        filename=job.source.filename,
+        children=children,
+        job=job,
+    )
+    graph.insert_filter(job.filter)
+    for node in (job.filter, job.target):
+        graph.block(node, "block device is in use by block job: backup", job)
+
+
+def detach(graph: Graph, job: Job) -> None:
+    """Take the filter away, and the target unless others have it, too."""
+    graph.unblock(job)
+    graph.remove_filter(job.filter)
+    if not job.target.monitor_owned and not any(graph.parents(job.target)):
+        graph.remove_tree(job.target)

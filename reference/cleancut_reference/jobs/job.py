@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cleancut_reference.arithmetic import cluster_count, overlap
 from cleancut_reference.bitmap import first_clear
-from cleancut_reference.block.drive import Drive
+from cleancut_reference.block.node import Node
 from cleancut_reference.outputs import Event
 from cleancut_spec import cites
 from cleancut_spec.jobs import FOLLOWS, Status
@@ -29,9 +29,9 @@ class Policy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command that starts a backup says about the job."""
+    """What the command that starts a backup says about the job; its id may be left out."""
 
-    id: str
+    id: str | None
     speed_bytes_per_s: int = 0
     on_source_error: Policy = Policy.REPORT
     on_target_error: Policy = Policy.REPORT
@@ -48,11 +48,11 @@ class Copy:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A backup of one drive to one target."""
+    """A backup of one node to another; `filter` stands above the source while the job exists."""
 
     settings: Settings
-    drive: Drive
-    target_identity: str
+    source: Node
+    target: Node
     cluster_bytes: int = CLUSTER_BYTES
     status: Status = Status.UNDEFINED
     speed_bytes_per_s: int = 0
@@ -65,22 +65,23 @@ class Job:
     copied: bytearray = field(init=False)  # one byte a cluster: 1 if it is on the target
     remaining: int = field(init=False)  # clusters that are not
     lowest: int = 0  # no cluster below this one remains
+    filter: Node = field(init=False)
 
     def __post_init__(self) -> None:
-        assert self.drive.size_bytes is not None, "a drive without medium has no job"
-        self.remaining = cluster_count(self.drive.size_bytes, self.cluster_bytes)
+        self.remaining = cluster_count(self.source.size_bytes, self.cluster_bytes)
         self.copied = bytearray(self.remaining)
         self.speed_bytes_per_s = self.settings.speed_bytes_per_s
 
     @property
     def id(self) -> str:
-        """The job's name."""
+        """The job's name: the drive's, unless the command says another."""
+        assert self.settings.id is not None, "a job is made when its name is known"
         return self.settings.id
 
     @property
-    def target_node(self) -> str:
-        """The name under which disk requests reach the target."""
-        return f"{self.drive.name}.target"
+    def index(self) -> int:
+        """The number of the job's drive in the labels of steps."""
+        return self.source.index
 
     @property
     def ending(self) -> bool:

@@ -1,8 +1,8 @@
-"""A drive and the guest requests on their way to it."""
+"""Guest requests on their way to one image, and the drain that may hold them back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cleancut_reference.arithmetic import cluster_span, overlap
 
 if TYPE_CHECKING:
-    from cleancut_reference.jobs.job import Job
+    from cleancut_reference.block.node import CopyBeforeWrite, Drive
 
 
 class GuestOp(StrEnum):
@@ -18,7 +18,14 @@ class GuestOp(StrEnum):
 
     READ = "read"
     WRITE = "write"
+    WRITE_ZEROES = "write-zeroes"
+    DISCARD = "discard"
     FLUSH = "flush"
+
+    @property
+    def changes(self) -> bool:
+        """Whether the drive's content may be another afterwards."""
+        return self in (GuestOp.WRITE, GuestOp.WRITE_ZEROES, GuestOp.DISCARD)
 
 
 class Phase(StrEnum):
@@ -31,45 +38,53 @@ class Phase(StrEnum):
     IN_FLIGHT = "in-flight"
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The cluster that a guest request copies for a backup before it changes it."""
+
+    job: CopyBeforeWrite
+    cluster: int
+
+
 @dataclass(slots=True, eq=False)
 class GuestRequest:
-    """One guest request; `claimed` is the cluster that copy-before-write holds, with its content.
+    """One guest request, which came in by `drive`; `old_content` is what its claim has read.
 
     `report` turns its errno and data into what the console shows.
     """
 
     id: int
+    drive: Drive
     op: GuestOp
     offset_bytes: int
     length_bytes: int
     data: bytes = b""
     phase: Phase = Phase.ARRIVED
-    claimed: int | None = None
+    claim: Claim | None = None
     old_content: bytes = b""
     report: Callable[[str, bytes], str] | None = None
+    ended: bool = False
 
     def span(self, cluster_bytes: int) -> tuple[int, int]:
         """The clusters that the request touches."""
         return cluster_span(self.offset_bytes, self.length_bytes, cluster_bytes)
 
     def overlaps(self, other: GuestRequest, cluster_bytes: int) -> bool:
-        """Whether both touch one cluster and one of them writes it."""
-        writes = GuestOp.WRITE in (self.op, other.op)
-        return writes and overlap(*self.span(cluster_bytes), *other.span(cluster_bytes))
+        """Whether both touch one cluster and one of them changes it."""
+        changes = self.op.changes or other.op.changes
+        return changes and overlap(*self.span(cluster_bytes), *other.span(cluster_bytes))
 
 
 @dataclass(slots=True, eq=False)
-class Drive:
-    """A drive; `size_bytes` is None where it has no medium."""
+class Traffic:
+    """All guest requests for one image, whichever way they came in.
+
+    `index` is the number of the drive in the labels of steps.
+    """
 
     index: int
-    name: str
-    size_bytes: int | None
-    filename: str
-    identity: str
-    drained: bool = False
+    drained: bool = False  # requests that arrive have to wait
     requests: list[GuestRequest] = field(default_factory=list)
-    job: Job | None = None
 
     @property
     def quiet(self) -> bool:
@@ -84,6 +99,7 @@ class Drive:
             for request in self.requests
         )
 
-    def cbw_claims(self) -> Iterator[int]:
-        """The clusters that copy-before-write holds."""
-        return (request.claimed for request in self.requests if request.claimed is not None)
+    def cbw_claims(self, job: CopyBeforeWrite) -> set[int]:
+        """The clusters that copy-before-write holds for a backup."""
+        claims = (request.claim for request in self.requests)
+        return {claim.cluster for claim in claims if claim is not None and claim.job is job}

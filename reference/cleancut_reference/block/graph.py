@@ -1,0 +1,168 @@
+"""The block graph: which nodes there are, who stands on whom, and how a name is looked up."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from cleancut_reference import errors
+from cleancut_reference.block.node import TRANSPARENT, Blocker, Drive, Node
+from cleancut_reference.block.request import Opened
+from cleancut_reference.block.traffic import Traffic
+
+
+@dataclass(slots=True, eq=False)
+class Graph:
+    """All nodes by name, oldest first, and the drives."""
+
+    drives: list[Drive] = field(default_factory=list)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    traffics: list[Traffic] = field(default_factory=list)
+    next_name: int = 100
+    next_index: int = 0
+
+    def new_name(self) -> str:
+        """A name for a node that the client gives none."""
+        self.next_name += 1
+        return f"#block{self.next_name - 1}"
+
+    def new_traffic(self) -> Traffic:
+        """The guest requests of a further image."""
+        traffic = Traffic(self.next_index)
+        self.next_index += 1
+        self.traffics.append(traffic)
+        return traffic
+
+    def add(self, node: Node) -> Node:
+        """A node is there; its name must be free."""
+        assert node.name not in self.nodes, f"{node.name} twice"
+        self.nodes[node.name] = node
+        return node
+
+    def build(self, opened: Opened) -> Node:
+        """The nodes of what has been opened, lowest first."""
+        children = {
+            role: self.nodes[child] if isinstance(child, str) else self.build(child)
+            for role, child in opened.children.items()
+        }
+        below = children.get(TRANSPARENT.get(opened.driver, ""))
+        node = Node(
+            name=opened.name,
+            driver=opened.driver,
+            size_bytes=opened.size_bytes,
+            traffic=below.traffic if below else self.new_traffic(),
+            filename=opened.filename,
+            identity=opened.identity,
+            read_only=opened.read_only,
+            children=children,
+            details=dict(opened.details),
+        )
+        return self.add(node)
+
+    def remove(self, node: Node) -> None:
+        """A node is gone; what stood below it stays."""
+        del self.nodes[node.name]
+        if not any(other.traffic is node.traffic for other in self.nodes.values()):
+            self.traffics.remove(node.traffic)
+
+    def unused_below(self, node: Node) -> list[Node]:
+        """The node and what stands below it for its sake alone, topmost first."""
+        found = [node]
+        for above in found:
+            for child in above.children.values():
+                parents = [parent for parent in self.parents(child) if parent not in found]
+                if not parents and not child.monitor_owned and child not in found:
+                    found.append(child)
+        return found
+
+    def remove_tree(self, node: Node) -> None:
+        """A node is gone, and all that stood below it for its sake alone."""
+        for unused in self.unused_below(node):
+            self.remove(unused)
+
+    def drive(self, name: str) -> Drive | None:
+        """The drive with this name."""
+        return next((drive for drive in self.drives if name and drive.name == name), None)
+
+    def find(self, name: str) -> Node:
+        """The root of the drive with this name, or the node with it; raises QmpError."""
+        drive = self.drive(name)
+        if drive is not None:
+            if drive.root is None:
+                raise errors.generic(f"Device '{name}' has no medium")
+            return drive.root
+        if name not in self.nodes:
+            raise errors.no_device(name)
+        return self.nodes[name]
+
+    def known(self, name: str) -> Node | None:
+        """The same, or None where there is no such node."""
+        drive = self.drive(name)
+        return drive.root if drive is not None else self.nodes.get(name)
+
+    def drive_of(self, node: Node) -> Drive | None:
+        """The drive with a name whose root this node is."""
+        return next((drive for drive in self.drives if drive.name and drive.root is node), None)
+
+    def display_name(self, node: Node) -> str:
+        """What an error calls a node: its drive's name if it has one."""
+        drive = self.drive_of(node)
+        return drive.name if drive else node.name
+
+    def parents(self, node: Node) -> Iterator[Node | Drive]:
+        """Who stands on a node."""
+        for other in self.nodes.values():
+            if node in other.children.values():
+                yield other
+        for drive in self.drives:
+            if drive.root is node:
+                yield drive
+
+    def replace(self, old: Node, new: Node) -> None:
+        """Whoever stands on `old` stands on `new` from now on, but for `new` itself."""
+        for parent in list(self.parents(old)):
+            if isinstance(parent, Drive):
+                parent.root = new
+            elif parent is not new:
+                for role, child in parent.children.items():
+                    if child is old:
+                        parent.children[role] = new
+
+    def insert_filter(self, filter_node: Node) -> None:
+        """Put a filter above its child `file`."""
+        self.replace(filter_node.children["file"], self.add(filter_node))
+
+    def remove_filter(self, filter_node: Node) -> None:
+        """Take a filter out: what it stood on takes its place."""
+        child = filter_node.children.pop("file")
+        filter_node.children.clear()
+        self.replace(filter_node, child)
+        self.remove(filter_node)
+
+    def check_not_blocked(self, node: Node) -> None:
+        """Refuse a node that a job or an overlay has claimed; raises QmpError."""
+        if node.blockers:
+            raise errors.blocked(self.display_name(node), node.blockers[0].reason)
+
+    def block(self, node: Node, reason: str, owner: object) -> None:
+        """From now on commands on the node are refused for this reason."""
+        node.blockers.append(Blocker(reason, owner))
+
+    def unblock(self, owner: object) -> None:
+        """Take back all that this owner has blocked."""
+        for node in self.nodes.values():
+            node.blockers = [blocker for blocker in node.blockers if blocker.owner is not owner]
+
+    def identities(self) -> set[str]:
+        """The files that nodes have open."""
+        return {node.identity for node in self.nodes.values() if node.identity}
+
+
+def files_below(node: Node) -> set[str]:
+    """The files that a node's content lies in, but for backing files."""
+    found, current = set(), node
+    while True:
+        if current.identity:
+            found.add(current.identity)
+        role = TRANSPARENT.get(current.driver, "file")
+        if role not in current.children:
+            return found
+        current = current.children[role]

@@ -1,0 +1,111 @@
+"""The nodes of the block graph, and the drives that stand on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from cleancut_reference.block.traffic import Traffic
+
+#: Drivers whose child `file` (or `image`) holds the same bytes at the same places.
+TRANSPARENT: Final = {"raw": "file", "throttle": "file", "blkdebug": "image",
+                      "copy-before-write": "file"}  # fmt: skip
+
+
+class CopyBeforeWrite(Protocol):
+    """What a copy-before-write filter asks of the backup that it belongs to."""
+
+    cluster_bytes: int
+    copied: bytearray
+
+    @property
+    def target(self) -> Node:
+        """Where the old content goes."""
+
+    def copy_overlaps(self, first: int, end: int) -> bool:
+        """Whether the background copy is at one of these clusters."""
+
+    def mark_copied(self, first: int, end: int) -> None:
+        """Clusters first to end are on the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """Why a node may not be used for most commands: QEMU's op blocker."""
+
+    reason: str
+    owner: object
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A node: a driver over its children. `identity` tells the file of a node that has one.
+
+    A filter of driver copy-before-write has a `job`; `monitor_owned` is a node of `blockdev-add`.
+    """
+
+    name: str
+    driver: str
+    size_bytes: int
+    traffic: Traffic
+    filename: str = ""
+    identity: str = ""
+    read_only: bool = False
+    children: dict[str, Node] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)  # more of `image` in the queries
+    blockers: list[Blocker] = field(default_factory=list)
+    job: CopyBeforeWrite | None = None
+    monitor_owned: bool = False
+
+    @property
+    def index(self) -> int:
+        """The number of the drive in the labels of steps."""
+        return self.traffic.index
+
+    @property
+    def below(self) -> Node | None:
+        """The child with the same bytes at the same places, if the driver passes them on."""
+        return self.children.get(TRANSPARENT.get(self.driver, ""))
+
+    @property
+    def next_image(self) -> Node | None:
+        """The image below in the backing chain, as queries show it."""
+        if self.driver in ("copy-before-write", "throttle"):
+            return self.children.get("file")
+        if self.driver == "blkdebug":
+            return self.children.get("image")
+        return self.children.get("backing")
+
+    @property
+    def performer(self) -> Node:
+        """The node that requests to this one are performed at: below copy-before-write filters."""
+        node = self
+        while node.job is not None:
+            node = node.children["file"]
+        return node
+
+    def filters(self) -> list[CopyBeforeWrite]:
+        """The backups that see what is written to this node, in the order in which they do."""
+        found: list[CopyBeforeWrite] = []
+        node: Node | None = self
+        while node is not None:
+            if node.job is not None:
+                found.append(node.job)
+            node = node.below
+        return found
+
+
+@dataclass(slots=True, eq=False)
+class Drive:
+    """A way in for guest requests: QEMU's block backend. Without a root it has no medium.
+
+    One without a name belongs to an export or to a single request of the monitor.
+    """
+
+    name: str
+    root: Node | None = None
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """Where its requests go; None without a medium."""
+        return self.root.traffic if self.root else None
