@@ -4,6 +4,7 @@ The model is the oracle. Whatever the schedule, each labelled step of the engine
 model allows, what the model allows of the implementation the engine offers, and the states agree.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,7 +27,9 @@ from tests.engine_harness import Harness, backup_action
 DRIVES, CLUSTERS, VALUES, CLUSTER_BYTES = 2, 2, 3, 4
 NONE = bytearray(CLUSTERS)
 ERRNOS = ("EIO", "ENOSPC")
-POLICIES = ("report", "ignore", "stop", "enospc")
+#: For source and target: each policy on each side.
+POLICIES = (("report", "report"), ("report", "ignore"), ("ignore", "stop"), ("stop", "enospc"),
+            ("enospc", "report"))  # fmt: skip
 
 GUEST = {
     GuestPhase.ARRIVED: "ARRIVED",
@@ -37,16 +40,17 @@ GUEST = {
 TX = {Phase.PREPARE: "PREPARE", Phase.COMMIT: "COMMIT", Phase.ROLLBACK: "ROLLBACK"}
 
 
-def options(policy: str) -> ModelOptions:
-    return ModelOptions(DRIVES, CLUSTERS, VALUES, None, None, policy, ERRNOS)
+def options(policies: tuple[str, str]) -> ModelOptions:
+    plain = ModelOptions(DRIVES, CLUSTERS, VALUES, None, None, errnos=ERRNOS)
+    return replace(plain, source_policy=policies[0], target_policy=policies[1])
 
 
 class Both:
     """An engine and a run of the model that take the same steps."""
 
-    def __init__(self, policy: str) -> None:
-        self.policy = policy
-        self.model = Run(options(policy))
+    def __init__(self, policies: tuple[str, str]) -> None:
+        self.policies = policies
+        self.model = Run(options(policies))
         small = Options(CLUSTER_BYTES, max_chunk_bytes=CLUSTER_BYTES, retry_delay_ns=0)
         self.engine = Harness([CLUSTERS * CLUSTER_BYTES] * DRIVES, small)
 
@@ -164,7 +168,7 @@ class Both:
         self.compare()
 
     def begin(self) -> None:
-        policies = {"on_source_error": self.policy, "on_target_error": self.policy}
+        policies = dict(zip(("on_source_error", "on_target_error"), self.policies, strict=True))
         actions = [backup_action(f"d{drive}", **policies) for drive in range(DRIVES)]
         self.engine.execute("transaction", actions=actions)
         self.take(self.engine.steps()[0])
@@ -177,9 +181,9 @@ def _first(content: bytes | None) -> int:
 class Agreement(RuleBasedStateMachine):
     """Any schedule of one transaction over two drives."""
 
-    @initialize(policy=st.sampled_from(POLICIES))
-    def start(self, policy: str) -> None:
-        self.both = Both(policy)
+    @initialize(policies=st.sampled_from(POLICIES))
+    def start(self, policies: tuple[str, str]) -> None:
+        self.both = Both(policies)
         self.begun = False
 
     def idle(self) -> bool:
@@ -239,7 +243,7 @@ TestAgreement = Agreement.TestCase
 
 
 def test_a_step_that_the_model_forbids_is_refused_with_its_guard() -> None:
-    run = Run(options("report"))
+    run = Run(options(("report", "report")))
     run.step(Label("begin"))
     with pytest.raises(NotEnabled, match="prepare d0: the guard 'drained' does not hold"):
         run.step(Label("prepare", 0))

@@ -16,15 +16,14 @@ from cleancut_model.elaborated import elaborate
 from cleancut_model.explore import Exploration, How, Limits, explore, explore_in_python
 from cleancut_model.explore.layout import Layout, lay_out
 from cleancut_model.lemmas import LEMMAS
-from cleancut_model.options import PRESETS
+from cleancut_model.options import POLICIES, PRESETS
 from cleancut_model.properties import STATES, STATUS, STEPS, WITNESSES, follows, of_instance
+from cleancut_model.properties.liveness import ENDS
 from cleancut_model.protocol.words import JOBS
 from cleancut_model.prove import FiniteProver, Prover
 from cleancut_spec.schedule import STEPS as LABELS
 from cleancut_spec.schedule import Label, LabelError, parse_label, parse_schedule
 from tests.handwritten_model import GOLDEN, count
-
-POLICIES = ("report", "ignore", "stop", "enospc")
 
 
 @cache
@@ -163,21 +162,42 @@ def test_without_a_compiler_the_way_out_is_named(
 
 @pytest.mark.slow
 def test_every_action_is_taken_and_every_interesting_state_seen() -> None:
-    taken, seen = set(), set()
+    taken: set[str] = set()
+    shown: dict[str, set[str]] = {name: set() for name in (*STATES, *STEPS, *ENDS)}
     for options in PRESETS.values():
         result = explore(options)
         assert (result.broken, result.complete) == ("", True), options
         assert result.witnesses == of_instance(WITNESSES, options).keys(), options
         taken |= result.taken
-        seen |= result.witnesses
+        for name, seen in shown.items():
+            claim = STATES.get(name) or STEPS.get(name) or ENDS[name]
+            seen |= result.witnesses if options.has(*claim.needs) else set()
     assert taken == set(LABELS)
-    assert seen == WITNESSES.keys()
+    for name, seen in shown.items():  # each claim's interesting case is one of the cases of it
+        claim = STATES.get(name) or STEPS.get(name) or ENDS[name]
+        assert claim.shown_by and set(claim.shown_by) <= seen, name
+
+
+def test_every_witness_shows_a_claim() -> None:
+    named = {
+        name for claims in (STATES, STEPS, ENDS) for c in claims.values() for name in c.shown_by
+    }
+    assert named == WITNESSES.keys()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", POLICIES)
-def test_every_claim_is_proved_for_any_size(policy: str) -> None:
-    check_proof(Options(policy=policy, errnos=("EIO", "ENOSPC")))
+@pytest.mark.parametrize("name", proving.of_policies())
+def test_every_claim_about_policies_is_proved_for_any_size(name: str) -> None:
+    check_proof(proving.of_policies()[name])
+
+
+def test_each_policy_is_that_of_each_side_and_of_both() -> None:
+    found = [*PRESETS.values(), *proving.of_policies().values()]
+    sides = {(options.on_source_error, options.on_target_error) for options in found}
+    for policy in POLICIES:
+        assert (policy, policy) in sides
+        assert any(source == policy != target for source, target in sides)
+        assert any(target == policy != source for source, target in sides)
 
 
 @pytest.mark.slow
@@ -194,9 +214,8 @@ def check_proof(options: Options) -> None:
 
 
 def test_every_claim_speaks_of_some_instance() -> None:
-    instances = [*PRESETS.values(), *(Options(policy=policy) for policy in POLICIES)]
     for claims in (STATES, STEPS, LEMMAS, WITNESSES):
-        spoken = {name for options in instances for name in of_instance(claims, options)}
+        spoken = {name for options in PRESETS.values() for name in of_instance(claims, options)}
         assert spoken == claims.keys()
 
 
@@ -273,6 +292,13 @@ def test_a_limit_ends_the_search_and_says_so() -> None:
         (["--bug", "group-of-one"], 1, "a_group_ends_as_one breaks after"),
         (["--preset", "core", "--bug", "busy-not-seen"], 2, "prepare has no guard 'free' here"),
         (["--drives", "1", "--with", "manual", "--with", "leaves"], 0, "the client may disconnect"),
+        (["--preset", "policies"], 0, "policy ignore for the source and stop for the target"),
+        (["--preset", "policies", "--policy", "enospc"], 0, "policy enospc, pause"),
+        (
+            ["--clusters", "1", "--target-policy", "stop"],
+            0,
+            "policy report for the source and stop",
+        ),
         (["--bitmap-mode", "never"], 2, "bitmap mode never goes with sync bitmap only"),
     ],
 )
@@ -301,7 +327,7 @@ def test_all_presets_are_proved_in_one_go(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(proving, "PRESETS", {"none": PRESETS["none"]})
-    monkeypatch.setattr(proving, "POLICIES", ())
+    monkeypatch.setattr(proving, "of_policies", dict)
     assert main(["prove", "--all"]) == 0
     assert "proved for any number of drives" in capsys.readouterr().out
     wrong = replace(PRESETS["none"], bug="leaked-drain")

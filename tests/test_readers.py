@@ -4,7 +4,6 @@ import itertools
 import json
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -131,9 +130,9 @@ def test_every_step_has_its_place_in_a_drawing() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", of_instance(WITNESSES, PRESETS["everything"]))
+@pytest.mark.parametrize("name", WITNESSES)
 def test_an_interesting_state_is_reached_by_a_shortest_run(name: str) -> None:
-    options = replace(PRESETS["everything"], again=1, dies=True)
+    options = next(each for each in PRESETS.values() if name in of_instance(WITNESSES, each))
     found = explore(options, reach=name)
     assert found.broken == name and found.schedule
     run = Run(options)

@@ -85,6 +85,15 @@ def _ends_the_job(p: Backup, s: State, d: Term, **_: Term) -> None:
     s.js[d] = p.job.ABORTING
 
 
+def _pauses(p: Backup, s: State, d: Term, **_: Term) -> None:
+    s.js[d] = If(p.job_is(s, d, "RUNNING"), p.job.PAUSED, s.js[d])
+
+
+def _asks_the_source(p: Backup, s: State, d: Term, w: Term, c: Term, e: Term) -> None:
+    s.when(writing=s.b[d, w] == p.copy.WRITE, cluster=s.bc[d, w] == c)
+    p.fail_copy(s, d, w, e, p.options.on_source_error)
+
+
 def _takes_the_others_along(p: Backup, s: State) -> None:
     s.when(some=p.m.any(p.drive, lambda d: s.js[d] == p.job.WAITING))
     both = "RUNNING WAITING"
@@ -266,6 +275,20 @@ BUGS: Final[dict[str, Bug]] = {
             ("stop_pauses_the_job",),
             (Mutation("fail_copy_write", extra=_ends_the_job),),
             "stop",
+        ),
+        Bug(
+            "enospc-for-all",
+            "an error that is no want of space pauses a job that it should end",
+            ("enospc_stops_or_reports",),
+            (Mutation("fail_copy_write", (), ("js", "error"), _pauses),),
+            "enospc",
+        ),
+        Bug(
+            "policies-swapped",
+            "what is done about an error of the target is what was asked for the source",
+            ("stop_pauses_the_job",),
+            (Mutation("fail_copy_write", extra=_asks_the_source, replace=True),),
+            "policies",
         ),
         Bug(
             "two-copies",

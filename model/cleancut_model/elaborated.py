@@ -86,7 +86,7 @@ def _step_claims(protocol: Backup, language: Finite, instance: Instance) -> Mapp
     found = {}
     for name, step in of_instance(STEPS, protocol.options).items():
         if step.speaks_of(instance.name):
-            claim = step.claim(protocol, state, instance.after)
+            claim = step.of_step(protocol, state, instance.after, instance.terms)
             term = z3.simplify(z3.Or(z3.Not(instance.guard), claim))
             if not z3.is_true(term):
                 found[name] = term

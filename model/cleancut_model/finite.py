@@ -26,6 +26,7 @@ class Instance:
 
     name: str
     arguments: dict[str, int]
+    terms: dict[str, Term]  # the same arguments
     guards: dict[str, Term]
     guard: Term
     next: dict[Name, Term]
@@ -125,14 +126,15 @@ class Finite(Declarations):
             for values in itertools.product(*[range(len(s.values)) for s in sorts]):
                 terms = [s.values[v] for s, v in zip(sorts, values, strict=True)]
                 state = self.state()
-                action.body(state, **dict(zip(action.parameters, terms, strict=True)))
+                constants = dict(zip(action.parameters, terms, strict=True))
+                action.body(state, **constants)
                 guards = {name: z3.simplify(g) for name, g in state.guards.items()}
                 guard = z3.simplify(z3.And(list(guards.values())))
                 if not z3.is_false(guard):
                     after = self._after(state)
                     view = State(self.fields, self.reader(after))
                     arguments = dict(zip(action.parameters, values, strict=True))
-                    yield Instance(action.name, arguments, guards, guard, after, view)
+                    yield Instance(action.name, arguments, constants, guards, guard, after, view)
 
     def _after(self, state: State) -> dict[Name, Term]:
         after: dict[Name, Term] = {}

@@ -21,7 +21,7 @@ class Options:
     values: int = 2
     writes: int | None = 1  # guest writes in all
     errors: int | None = 0  # for each drive
-    policy: str = "report"  # what is done about an error of the background copy
+    policy: str = "report"  # about an error of the background copy, on either side
     errnos: tuple[str, ...] = ("EIO",)
     control: bool = True  # the client pauses, resumes and cancels
     bug: str = ""
@@ -40,10 +40,14 @@ class Options:
     speed: bool = False  # block-job-set-speed
     leaves: bool = False  # the client disconnects and comes back
     dies: bool = False  # the process ends at any step
+    source_policy: str = ""  # on-source-error, where it is not `policy`
+    target_policy: str = ""  # on-target-error, where it is not `policy`
 
     def __post_init__(self) -> None:
         for value, allowed, what in (
             (self.policy, POLICIES, "policy"),
+            (self.on_source_error, POLICIES, "source policy"),
+            (self.on_target_error, POLICIES, "target policy"),
             (self.sync, SYNCS, "sync"),
             (self.bitmap_mode, BITMAP_MODES, "bitmap mode"),
         ):
@@ -68,11 +72,13 @@ class Options:
         }
 
     def has(self, *needs: str) -> bool:
-        """Whether it has all these parts: names of options, or `option=value`."""
+        """Whether it has all these parts: options, or `option=value` (one of them)."""
         for need in needs:
             name, equals, value = need.partition("=")
             found = getattr(self, name)
-            if (str(found) != value) if equals else not found:
+            if equals and value not in (found if isinstance(found, tuple) else (str(found),)):
+                return False
+            if not equals and not found:
                 return False
         return True
 
@@ -113,9 +119,30 @@ class Options:
         return self.sync != "none"
 
     @property
-    def stops_at_enospc(self) -> bool:
-        """ENOSPC pauses a job, another error ends it."""
-        return self.policy in ("enospc", "auto")
+    def on_source_error(self) -> str:
+        """The policy about reads of the drive."""
+        return self.source_policy or self.policy
+
+    @property
+    def on_target_error(self) -> str:
+        """The policy about writes to the target."""
+        return self.target_policy or self.policy
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """Each policy that it has: `auto` is another name of `enospc`."""
+        both = (self.on_source_error, self.on_target_error)
+        return tuple("enospc" if policy == "auto" else policy for policy in both)
+
+    @property
+    def stops(self) -> bool:
+        """Some error of the background copy pauses a job."""
+        return bool({"stop", "enospc"} & set(self.policies))
+
+    @property
+    def fails(self) -> bool:
+        """Some error of the background copy ends a job."""
+        return bool({"report", "enospc"} & set(self.policies))
 
     @property
     def repeats(self) -> bool:
@@ -135,7 +162,12 @@ class Options:
 
     def parts(self) -> str:
         """The parts in a line."""
-        parts = [f"policy {self.policy}"]
+        both = (self.on_source_error, self.on_target_error)
+        parts = [
+            f"policy {both[0]}"
+            if both[0] == both[1]
+            else f"policy {both[0]} for the source and {both[1]} for the target"
+        ]
         parts += ["pause, resume, cancel"] if self.control else []
         parts += [f"{self.requests} guest requests at once"] if self.requests > 1 else []
         parts += [f"{self.workers} copies at once"] if self.workers > 1 else []
@@ -167,6 +199,7 @@ PRESETS: Final[dict[str, Options]] = {
     "core": Options(2, 1, 2, 1, 1),
     "stop": Options(2, 1, 2, 1, 1, "stop"),
     "enospc": Options(2, 1, 2, 1, 1, "enospc", ("EIO", "ENOSPC")),
+    "policies": Options(2, 1, 2, 1, 1, source_policy="ignore", target_policy="stop"),
     "requests": Options(1, 2, 2, 2, 1, requests=2, workers=2),
     "grouped": Options(2, 1, 2, 1, 1, grouped=True),
     "manual": Options(2, 1, 2, 1, 1, manual=True),

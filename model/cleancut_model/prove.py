@@ -77,8 +77,8 @@ class Prover:
         step = self._steps[name]
         for action in self.language.actions:
             if step.speaks_of(action.name):
-                guard, after, _ = self.language.elaborate(action)
-                goal = step.claim(self.protocol, self._before, after)
+                guard, after, arguments = self.language.elaborate(action)
+                goal = step.of_step(self.protocol, self._before, after, arguments)
                 yield action.name, [*self._known, guard], goal
 
     def unreachable(self) -> list[str]:
@@ -159,7 +159,7 @@ class FiniteProver:
             if step is not None and not step.speaks_of(instance.name):
                 continue
             if step is not None:
-                goal = step.claim(self.protocol, self._before, instance.after)
+                goal = step.of_step(self.protocol, self._before, instance.after, instance.terms)
             else:
                 goal = self._claims[name].claim(self.protocol, instance.after)
             if not z3.is_true(simple := z3.simplify(z3.Implies(instance.guard, goal))):

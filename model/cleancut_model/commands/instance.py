@@ -20,14 +20,18 @@ from cleancut_model.options import (
 )
 
 _NAMES: Final = (
-    *("policy", "sync", "bitmap_mode", "control", "drives", "clusters", "values"),
+    *("policy", "source_policy", "target_policy", "sync", "bitmap_mode", "control"),
+    *("drives", "clusters", "values"),
     *("writes", "errors", "requests", "workers", "again"),
 )
 
 _CHOICE: Final = (
     click.option("--preset", type=click.Choice(list(PRESETS)),
                  help="A small instance to start from; what is given besides is changed in it."),
-    click.option("--policy", type=click.Choice(POLICIES), help="About I/O errors. [report]"),
+    click.option("--policy", type=click.Choice(POLICIES),
+                 help="About I/O errors on either side. [report]"),
+    click.option("--source-policy", type=click.Choice(POLICIES), help="About the drive alone."),
+    click.option("--target-policy", type=click.Choice(POLICIES), help="About the target alone."),
     click.option("--sync", type=click.Choice(SYNCS), help="What is copied. [full]"),
     click.option("--bitmap-mode", type=click.Choice(BITMAP_MODES), help="With sync bitmap."),
     click.option("--control/--no-control", default=None,
@@ -55,8 +59,10 @@ _SIZES: Final = (
 
 def _choose(preset: str | None, bug: str | None, given: dict[str, Any], plain: Options) -> Options:
     options = PRESETS[preset] if preset else instance_of(bug) if bug else plain
+    if "policy" in given:  # it is for both sides, whatever the preset says of one
+        given = {"source_policy": "", "target_policy": "", **given}
     options = replace(options, **given, bug=bug or "")
-    return replace(options, errnos=("EIO", "ENOSPC")) if options.stops_at_enospc else options
+    return replace(options, errnos=("EIO", "ENOSPC")) if options.has("policies=enospc") else options
 
 
 def chooses_instance(

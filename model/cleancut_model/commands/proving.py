@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 import click
@@ -104,10 +105,8 @@ def _prover(options: Options, finite: bool, timeout_s: float) -> Prover | Finite
 
 
 def _prove_all(timeout_s: float, as_json: bool) -> int:
-    """Every preset and every policy, each with all its claims."""
-    instances = dict(PRESETS)
-    for policy in POLICIES:
-        instances.setdefault(policy, Options(policy=policy, errnos=("EIO", "ENOSPC")))
+    """Every preset and the policies, each with all its claims."""
+    instances = {**PRESETS, **of_policies()}
     rows, worst = [], 0
     with progress_bar() as progress:
         task = progress.add_task("proving", total=len(instances))
@@ -138,6 +137,20 @@ def _prove_all(timeout_s: float, as_json: bool) -> int:
         "(cleancut explore --presets tells what is in each)"
     )
     return worst
+
+
+def of_policies() -> dict[str, Options]:
+    """Each policy for both sides where no preset has it so, and for each side beside another.
+
+    What is claimed of one side does not speak of the other, so these few pairs are enough.
+    """
+    both = {policy: Options(policy=policy) for policy in POLICIES if policy not in PRESETS}
+    beside = {
+        f"{source}/{target}": Options(source_policy=source, target_policy=target)
+        for source, target in pairwise([*POLICIES, *POLICIES[:1]])
+    }
+    errnos = ("EIO", "ENOSPC")
+    return {name: replace(each, errnos=errnos) for name, each in {**both, **beside}.items()}
 
 
 def _prove_one(name: str, options: Options, timeout_s: float) -> dict[str, object]:

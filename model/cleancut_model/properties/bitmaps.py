@@ -4,11 +4,12 @@ from z3 import And, Implies, Or
 
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
+from cleancut_model.properties import witnesses as seen
 from cleancut_model.properties.registry import always, clusters, each_step
 from cleancut_spec import cites
 
 
-@always("partial")
+@always("partial", shown_by=[seen.a_bitmap_has_lost_no_bit])
 @cites("BITMAP-KEEP-1")
 def no_bit_is_lost(p: Backup, s: State) -> Term:
     """Where the drive differs from its earlier backups the bitmap has a bit, or the job has it."""
@@ -21,7 +22,7 @@ def no_bit_is_lost(p: Backup, s: State) -> Term:
     return clusters(p, lambda d, c: Implies(And(alive, s.src[d, c] != s.base[d, c]), has_it(d, c)))
 
 
-@always("clears")
+@always("clears", shown_by=[seen.a_cleared_bitmap_records])
 @cites("BITMAP-CHAIN-1")
 def a_cleared_bitmap_begins_at_the_cut(p: Backup, s: State) -> Term:
     """Where a drive has left the cut since its bitmap was cleared with the backup, it has a bit."""
@@ -31,7 +32,7 @@ def a_cleared_bitmap_begins_at_the_cut(p: Backup, s: State) -> Term:
     )
 
 
-@each_step(needs=("bitmaps",))
+@each_step(needs=("bitmaps",), shown_by=[seen.a_chain_has_a_link])
 @cites("BITMAP-CHAIN-1")
 def a_chain_restores_the_cut(p: Backup, s: State, t: State) -> Term:
     """When an incremental backup completes, it and the earlier ones together are the cut."""
@@ -48,7 +49,7 @@ def a_chain_restores_the_cut(p: Backup, s: State, t: State) -> Term:
     )
 
 
-@each_step("abort", needs=("bitmaps",))
+@each_step("abort", needs=("bitmaps",), shown_by=[seen.a_bitmap_has_lost_no_bit])
 @cites("BITMAP-KEEP-1")
 def a_failed_backup_keeps_its_bits(p: Backup, s: State, t: State) -> Term:
     """After a failure or a cancel the bitmap has all bits that it had, except with mode always."""

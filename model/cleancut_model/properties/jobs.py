@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from z3 import And, BoolVal, Implies, Not, Or
+from z3 import And, BoolVal, If, Implies, Not, Or
 
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
+from cleancut_model.properties import witnesses as seen
 from cleancut_model.properties.registry import (
     always,
     clusters,
@@ -18,7 +19,7 @@ from cleancut_spec import cites
 from cleancut_spec.jobs import FOLLOWS, Status
 
 
-@always("ends", implied=True)
+@always("ends", implied=True, shown_by=[seen.a_copy_waits_for_a_write])
 @cites("JOB-END-1")
 def a_running_job_can_go_on(p: Backup, s: State) -> Term:
     """A running job whose drive is not drained has a step, or a guest request it waits for has."""
@@ -42,7 +43,7 @@ def _copy_goes_on(p: Backup, s: State, d: Term, w: Term) -> Term:
     )
 
 
-@always(implied=True)
+@always(implied=True, shown_by=[seen.a_job_ends_with_requests_in_flight])
 @cites("JOB-END-1")
 def what_is_pending_or_aborting_can_end(p: Backup, s: State) -> Term:
     """A job that has nothing left to copy ends, or waits for its group, its drain or the client."""
@@ -66,7 +67,7 @@ def what_is_pending_or_aborting_can_end(p: Backup, s: State) -> Term:
     )
 
 
-@always()
+@always(shown_by=[seen.both_complete, seen.a_job_fails, seen.a_job_is_cancelled])
 @cites("JOB-LIST-1", "EV-FINAL-1", "EV-FINAL-2")
 def one_final_event(p: Backup, s: State) -> Term:
     """A job is over exactly when it has had its one final event, which tells whether it failed."""
@@ -79,7 +80,7 @@ def one_final_event(p: Backup, s: State) -> Term:
     )
 
 
-@each_step()
+@each_step(shown_by=[seen.a_drive_is_written_after_its_job])
 @cites("JOB-LIST-1", "JOB-FREE-1", "EV-LAST-1")
 def what_is_gone_is_gone(p: Backup, s: State, t: State) -> Term:
     """Once a job is over it stays so: no further event, and its target does not change.
@@ -100,14 +101,18 @@ def what_is_gone_is_gone(p: Backup, s: State, t: State) -> Term:
     )
 
 
-@each_step(but=("finalize", "cancel", "force_cancel", "group_cancel", "die"), needs=("manual",))
+@each_step(
+    but=("finalize", "cancel", "force_cancel", "group_cancel", "die"),
+    needs=("manual",),
+    shown_by=[seen.a_guest_writes_while_a_job_is_pending],
+)
 @cites("JOB-MANUAL-1")
 def a_pending_job_waits_for_the_client(p: Backup, s: State, t: State) -> Term:
     """A job that is to be finalized by hand stays pending until it is, or is cancelled."""
     return p.every(lambda d: Implies(p.job_is(s, d, "PENDING"), p.job_is(t, d, "PENDING")))
 
 
-@each_step(needs=("manual",))
+@each_step(needs=("manual",), shown_by=[seen.a_result_waits_for_the_client])
 @cites("JOB-MANUAL-2", "JOB-LIST-1")
 def a_concluded_job_waits_for_the_client(p: Backup, s: State, t: State) -> Term:
     """A job that is to be dismissed by hand is concluded before it is gone."""
@@ -118,7 +123,7 @@ def a_concluded_job_waits_for_the_client(p: Backup, s: State, t: State) -> Term:
     )
 
 
-@always("grouped")
+@always("grouped", shown_by=[seen.one_waits_for_its_group, seen.one_takes_the_others_with_it])
 @cites("TX-GROUP-1")
 def a_group_ends_as_one(p: Backup, s: State) -> Term:
     """If one job of a group completes, all do."""
@@ -164,7 +169,7 @@ def follows(before: str, after: str) -> bool:
     return False
 
 
-@each_step()
+@each_step(shown_by=[seen.both_complete, seen.a_job_is_cancelled])
 @cites("JOB-STATUS-1")
 def status_follows_the_table(p: Backup, s: State, t: State) -> Term:
     """Each change of a job is a way through the job-status table, as long as the process lives."""
@@ -178,7 +183,7 @@ def status_follows_the_table(p: Backup, s: State, t: State) -> Term:
     )
 
 
-@each_step()
+@each_step(shown_by=[seen.a_paused_job_has_more_to_copy])
 @cites("JOB-PAUSE-1")
 def a_paused_job_takes_nothing_new(p: Backup, s: State, t: State) -> Term:
     """A paused job with nothing in flight starts no copy."""
@@ -192,7 +197,7 @@ def a_paused_job_takes_nothing_new(p: Backup, s: State, t: State) -> Term:
     )
 
 
-@each_step("resume")
+@each_step("resume", shown_by=[seen.a_paused_job_has_copied])
 @cites("JOB-RESUME-1", "POLICY-STOP-1")
 def resume_goes_on_where_it_stood(p: Backup, s: State, t: State) -> Term:
     """Resume makes a paused job run, and keeps what was copied."""
@@ -202,7 +207,7 @@ def resume_goes_on_where_it_stood(p: Backup, s: State, t: State) -> Term:
     )
 
 
-@each_step()
+@each_step(shown_by=[seen.a_job_is_cancelled, seen.a_job_ends_with_requests_in_flight])
 @cites("JOB-CANCEL-1")
 def a_cancelled_job_ends_cancelled(p: Backup, s: State, t: State) -> Term:
     """A job that ends without an error of its own, once told to, has been cancelled."""
@@ -218,14 +223,14 @@ def a_cancelled_job_ends_cancelled(p: Backup, s: State, t: State) -> Term:
     )
 
 
-@each_step("cancel", "force_cancel")
+@each_step("cancel", "force_cancel", shown_by=[seen.a_job_is_cancelled])
 @cites("JOB-CANCEL-1")
 def a_cancel_is_no_error(p: Backup, s: State, t: State) -> Term:
     """A job that is told to end has not failed by that."""
     return p.every(lambda d: t.error[d] == s.error[d])
 
 
-@each_step("cancel")
+@each_step("cancel", shown_by=[seen.a_paused_job_has_more_to_copy])
 @cites("JOB-CANCEL-2")
 def a_paused_job_needs_force(p: Backup, s: State, t: State) -> Term:
     """Plain cancel leaves a paused job as it is."""
@@ -237,43 +242,61 @@ def a_paused_job_needs_force(p: Backup, s: State, t: State) -> Term:
 _FAILS: Final = ("fail_copy_read", "fail_copy_write")
 
 
-def _on_failure(p: Backup, s: State, t: State, d: Term, states: str, error: bool) -> Term:
-    """What a failed copy does to a job that has not ended or been told to."""
-    failed = p.m.any(p.worker, lambda w: s.b[d, w] != t.b[d, w])
-    hit = And(p.job_is(s, d, "RUNNING PAUSED"), failed)
-    return Implies(hit, And(p.job_is(t, d, states), t.error[d] == BoolVal(error)))
+def _fails_under(p: Backup, s: State, t: State, d: Term, policy: str) -> Term:
+    """A copy of a job that has not ended fails, and this is the policy of its side."""
+    sides = zip((p.copy.READ, p.copy.WRITE), p.options.policies, strict=True)
+    phases = [phase for phase, of_side in sides if of_side == policy]
+
+    def failed(w: Term) -> Term:
+        return And(s.b[d, w] != t.b[d, w], Or([s.b[d, w] == phase for phase in phases]))
+
+    return And(p.job_is(s, d, "RUNNING PAUSED"), p.m.any(p.worker, failed))
 
 
-@each_step(*_FAILS, needs=("policy=report",))
+def _pauses(p: Backup, t: State, d: Term) -> Term:
+    return And(p.job_is(t, d, "PAUSED"), Not(t.error[d]))
+
+
+def _ends(p: Backup, t: State, d: Term) -> Term:
+    return And(p.job_is(t, d, "ABORTING"), t.error[d])
+
+
+@each_step(*_FAILS, needs=("policies=report",), shown_by=[seen.a_job_fails])
 @cites("POLICY-REPORT-1")
 def report_ends_the_job(p: Backup, s: State, t: State) -> Term:
     """Under report an error ends the job with that error."""
-    return p.every(lambda d: _on_failure(p, s, t, d, "ABORTING", True))
+    return p.every(lambda d: Implies(_fails_under(p, s, t, d, "report"), _ends(p, t, d)))
 
 
-@each_step(*_FAILS)
+@each_step(*_FAILS, shown_by=[seen.an_error_is_ignored])
 @cites("POLICY-IGNORE-1")
 def ignore_leaves_no_hole(p: Backup, s: State, t: State) -> Term:
     """Under every policy the cluster stays to be copied; under ignore the job goes on."""
+
+    def goes_on(d: Term) -> Term:
+        same = And(t.js[d] == s.js[d], t.error[d] == s.error[d])
+        return Implies(_fails_under(p, s, t, d, "ignore"), same)
+
     kept = clusters(p, lambda d, c: t.copied[d, c] == s.copied[d, c])
-    if p.options.policy != "ignore":
-        return kept
-    return And(kept, p.every(lambda d: t.js[d] == s.js[d]))
+    return And(kept, p.every(goes_on))
 
 
-@each_step(*_FAILS, needs=("policy=stop",))
+@each_step(*_FAILS, needs=("policies=stop",), shown_by=[seen.an_error_pauses_a_job])
 @cites("POLICY-STOP-1")
 def stop_pauses_the_job(p: Backup, s: State, t: State) -> Term:
     """Under stop an error pauses the job."""
-    return p.every(lambda d: _on_failure(p, s, t, d, "PAUSED", False))
+    return p.every(lambda d: Implies(_fails_under(p, s, t, d, "stop"), _pauses(p, t, d)))
 
 
-@each_step(*_FAILS, needs=("stops_at_enospc",))
+@each_step(
+    *_FAILS, needs=("policies=enospc",), shown_by=[seen.an_error_pauses_a_job, seen.a_job_fails]
+)
 @cites("POLICY-ENOSPC-1")
-def enospc_stops_or_reports(p: Backup, s: State, t: State) -> Term:
-    """Under enospc an error pauses the job or ends it, and ends it only as failed."""
+def enospc_stops_or_reports(p: Backup, s: State, t: State, e: Term) -> Term:
+    """Under enospc, ENOSPC pauses the job, and any other error ends it with that error."""
     return p.every(
-        lambda d: Or(
-            _on_failure(p, s, t, d, "PAUSED", False), _on_failure(p, s, t, d, "ABORTING", True)
+        lambda d: Implies(
+            _fails_under(p, s, t, d, "enospc"),
+            If(p.no_space(e), _pauses(p, t, d), _ends(p, t, d)),
         )
     )

@@ -4,6 +4,7 @@ from z3 import And, Implies, Not, Or
 
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
+from cleancut_model.properties import witnesses as seen
 from cleancut_model.properties.registry import (
     always,
     clusters,
@@ -16,7 +17,7 @@ from cleancut_model.properties.registry import (
 from cleancut_spec import cites
 
 
-@always()
+@always(shown_by=[seen.a_completed_backup_differs_from_its_drive])
 @cites("PIT-ONE-1", "PIT-ALL-1", "SYNC-TOP-1")
 def completed_backups_share_the_cut(p: Backup, s: State) -> Term:
     """Each completed target, with what lies below it, is its drive at the first commit.
@@ -29,21 +30,21 @@ def completed_backups_share_the_cut(p: Backup, s: State) -> Term:
     )
 
 
-@each_step("commit")
+@each_step("commit", shown_by=[seen.a_write_is_in_the_cut])
 @cites("PIT-BEFORE-1")
 def the_cut_holds_what_was_written_before(p: Backup, s: State, t: State) -> Term:
     """At the first commit the cut is what each drive holds then."""
     return clusters(p, lambda d, c: Implies(p.tx_is(s, "PREPARE"), t.cut[d, c] == s.src[d, c]))
 
 
-@each_step()
+@each_step(shown_by=[seen.a_drive_leaves_the_cut])
 @cites("PIT-AFTER-1", "PIT-ALL-1")
 def the_cut_does_not_move(p: Backup, s: State, t: State) -> Term:
     """After the first commit no write changes the cut."""
     return clusters(p, lambda d, c: Implies(p.tx_is(s, "COMMIT DONE"), t.cut[d, c] == s.cut[d, c]))
 
 
-@always()
+@always(shown_by=[seen.a_drive_leaves_the_cut])
 @cites("CBW-COPY-1")
 def old_data_is_somewhere(p: Backup, s: State) -> Term:
     """Where a started job's drive has left the cut, the target holds it."""
@@ -56,7 +57,7 @@ def old_data_is_somewhere(p: Backup, s: State) -> Term:
     )
 
 
-@always()
+@always(shown_by=[seen.a_paused_job_copies_before_a_write])
 @cites("CBW-PAUSE-1", "SYNC-NONE-1")
 def a_reader_sees_the_cut(p: Backup, s: State) -> Term:
     """While the filter stands, paused or not, what is not copied is still on the drive."""
@@ -69,14 +70,14 @@ def a_reader_sees_the_cut(p: Backup, s: State) -> Term:
     )
 
 
-@each_step()
+@each_step(shown_by=[seen.a_drive_leaves_the_cut])
 @cites("CBW-ONCE-1")
 def a_copied_cluster_is_left_alone(p: Backup, s: State, t: State) -> Term:
     """No step changes a cluster of the target that has been copied."""
     return clusters(p, lambda d, c: Implies(s.copied[d, c], t.tgt[d, c] == s.tgt[d, c]))
 
 
-@each_step(needs=("partial",))
+@each_step(needs=("partial",), shown_by=[seen.a_cluster_is_left_below])
 @cites("SYNC-TOP-1")
 def nothing_else_is_copied(p: Backup, s: State, t: State) -> Term:
     """With sync top, or by a bitmap, no other cluster of the target changes."""
@@ -86,7 +87,7 @@ def nothing_else_is_copied(p: Backup, s: State, t: State) -> Term:
     )
 
 
-@always("sync=none")
+@always("sync=none", shown_by=[seen.a_write_was_copied_first])
 @cites("SYNC-NONE-1")
 def sync_none_copies_only_before_writes(p: Backup, s: State) -> Term:
     """With sync none there is no background copy, and no end but by cancel or error."""
@@ -97,7 +98,7 @@ def sync_none_copies_only_before_writes(p: Backup, s: State) -> Term:
     )
 
 
-@always()
+@always(shown_by=[seen.a_write_waits_for_a_copy, seen.a_copy_waits_for_a_write])
 @cites("CBW-OVERLAP-1")
 def requests_take_turns(p: Backup, s: State) -> Term:
     """No guest write and background copy hold one cluster at once, nor two copies."""
@@ -121,7 +122,7 @@ def requests_take_turns(p: Backup, s: State) -> Term:
     )
 
 
-@always()
+@always(shown_by=[seen.a_write_waits_for_another])
 @cites("CBW-OVERLAP-1")
 def writes_wait_for_copies(p: Backup, s: State) -> Term:
     """While one guest request copies a cluster, no other holds it."""
@@ -133,7 +134,7 @@ def writes_wait_for_copies(p: Backup, s: State) -> Term:
     )
 
 
-@each_step("fail_cbw_read", "fail_cbw_write")
+@each_step("fail_cbw_read", "fail_cbw_write", shown_by=[seen.a_write_meets_a_job_with_errors])
 @cites("CBW-ERROR-1")
 def a_refused_write_changes_nothing(p: Backup, s: State, t: State) -> Term:
     """When copy-before-write fails, drive and target are as before, and so is the job."""
@@ -150,7 +151,9 @@ def a_refused_write_changes_nothing(p: Backup, s: State, t: State) -> Term:
     return And(same, p.every(lambda d: t.js[d] == s.js[d]))
 
 
-@each_step("fail_cbw_read", "fail_cbw_write", needs=("breaks",))
+@each_step(
+    "fail_cbw_read", "fail_cbw_write", needs=("breaks",), shown_by=[seen.a_backup_is_given_up]
+)
 @cites("CBW-ERROR-1")
 def a_broken_snapshot_ends_the_job(p: Backup, s: State, t: State) -> Term:
     """If the guest's write goes on where its copy failed, the backup ends with an error."""
@@ -162,7 +165,7 @@ def a_broken_snapshot_ends_the_job(p: Backup, s: State, t: State) -> Term:
     )
 
 
-@each_step()
+@each_step(shown_by=[seen.a_drive_leaves_the_cut, seen.a_drive_is_written_after_its_job])
 @cites("GUEST-WRITE-1", "EV-SOURCE-1")
 def only_guest_writes_change_a_drive(p: Backup, s: State, t: State) -> Term:
     """A drive changes only where its guest's own write ends, and to what that wrote."""
@@ -183,7 +186,7 @@ def only_guest_writes_change_a_drive(p: Backup, s: State, t: State) -> Term:
     )
 
 
-@each_step("guest_done")
+@each_step("guest_done", shown_by=[seen.a_write_is_in_the_cut, seen.a_drive_leaves_the_cut])
 @cites("GUEST-WRITE-1")
 def an_ended_write_is_on_the_drive(p: Backup, s: State, t: State) -> Term:
     """A guest write that ends well is what the drive holds."""
@@ -196,7 +199,7 @@ def an_ended_write_is_on_the_drive(p: Backup, s: State, t: State) -> Term:
     )
 
 
-@always(implied=True)
+@always(implied=True, shown_by=[seen.a_write_waits_for_a_copy])
 @cites("GUEST-LIVE-1")
 def a_guest_request_can_go_on(p: Backup, s: State) -> Term:
     """A guest's request has a step, or waits for a drain or for a copy that has one."""
@@ -230,7 +233,7 @@ def _waits_for_a_copy(p: Backup, s: State, d: Term, c: Term) -> Term:
     return Or(p.m.any(p.worker, of_worker), p.m.any(p.request, of_request))
 
 
-@always(implied=True)
+@always(implied=True, shown_by=[seen.a_guest_waits_for_a_drain])
 @cites("TX-RELEASE-1", "GUEST-LIVE-1")
 def a_drain_ends(p: Backup, s: State) -> Term:
     """A drive is drained only while its transaction is under way."""

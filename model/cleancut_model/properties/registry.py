@@ -2,11 +2,12 @@
 
 A *state* claim holds in every reachable state. A *step* claim holds of every step from `s` to `t`;
 if it names actions it speaks of those only. A *witness* is a state that must be reachable, so that
-no claim holds for want of the interesting case.
+no claim holds for want of the interesting case; each claim names the witnesses that show it.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import signature
 from typing import Final, TypeVar
 
 from z3 import And, BoolVal, Not
@@ -15,7 +16,7 @@ from cleancut_model.backup import Backup, Options
 from cleancut_model.language import Action, State, Term
 
 StateClaim = Callable[[Backup, State], Term]
-StepClaim = Callable[[Backup, State, State], Term]
+StepClaim = Callable[..., Term]  # of a Backup, two States, and arguments of the action by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class Claim:
     claim: StateClaim
     needs: tuple[str, ...]
     implied: bool = False  # it follows from the others, without induction
-    drives: int = 1  # that an instance must have
+    least: Mapping[str, int] = field(default_factory=dict)  # sizes that an instance must have
+    shown_by: tuple[str, ...] = ()  # witnesses of its interesting case
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,12 @@ class Step:
     needs: tuple[str, ...]
     of: tuple[str, ...] = ()
     but: tuple[str, ...] = ()
+    shown_by: tuple[str, ...] = ()
+
+    def of_step(self, p: Backup, s: State, t: State, arguments: Mapping[str, Term]) -> Term:
+        """What it says of a step; it is given those of the action's arguments that it names."""
+        names = list(signature(self.claim).parameters)[3:]
+        return self.claim(p, s, t, **{name: arguments[name] for name in names})
 
     def speaks_of(self, action: str) -> bool:
         """Whether it says anything of an action."""
@@ -48,36 +56,46 @@ WITNESSES: Final[dict[str, Claim]] = {}
 Registered = TypeVar("Registered", Claim, Step)
 
 
-def always(*needs: str, implied: bool = False) -> Callable[[StateClaim], StateClaim]:
+def always(
+    *needs: str, shown_by: Sequence[StateClaim], implied: bool = False
+) -> Callable[[StateClaim], StateClaim]:
     """Register a state claim; one that is implied is proved without induction."""
 
     def register(claim: StateClaim) -> StateClaim:
-        STATES[claim.__name__] = Claim(claim, needs, implied)
+        STATES[claim.__name__] = Claim(claim, needs, implied, shown_by=names_of(shown_by))
         return claim
 
     return register
 
 
 def each_step(
-    *of: str, needs: tuple[str, ...] = (), but: tuple[str, ...] = ()
+    *of: str,
+    shown_by: Sequence[StateClaim],
+    needs: tuple[str, ...] = (),
+    but: tuple[str, ...] = (),
 ) -> Callable[[StepClaim], StepClaim]:
     """Register a step claim."""
 
     def register(claim: StepClaim) -> StepClaim:
-        STEPS[claim.__name__] = Step(claim, needs, of, but)
+        STEPS[claim.__name__] = Step(claim, needs, of, but, names_of(shown_by))
         return claim
 
     return register
 
 
-def sometimes(*needs: str, drives: int = 1) -> Callable[[StateClaim], StateClaim]:
-    """Register a witness."""
+def sometimes(*needs: str, **least: int) -> Callable[[StateClaim], StateClaim]:
+    """Register a witness, of the instances with these parts and at least these sizes."""
 
     def register(claim: StateClaim) -> StateClaim:
-        WITNESSES[claim.__name__] = Claim(claim, needs, drives=drives)
+        WITNESSES[claim.__name__] = Claim(claim, needs, least=least)
         return claim
 
     return register
+
+
+def names_of(witnesses: Sequence[StateClaim]) -> tuple[str, ...]:
+    """The names under which witnesses are registered."""
+    return tuple(witness.__name__ for witness in witnesses)
 
 
 def of_instance(claims: Mapping[str, Registered], options: Options) -> dict[str, Registered]:
@@ -86,7 +104,10 @@ def of_instance(claims: Mapping[str, Registered], options: Options) -> dict[str,
         name: each
         for name, each in claims.items()
         if options.has(*each.needs)
-        and (not isinstance(each, Claim) or options.drives >= each.drives)
+        and (
+            not isinstance(each, Claim)
+            or all(getattr(options, size) >= number for size, number in each.least.items())
+        )
     }
 
 

@@ -4,6 +4,7 @@ from z3 import And, Implies, Not, Or
 
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
+from cleancut_model.properties import witnesses as seen
 from cleancut_model.properties.registry import (
     always,
     clusters,
@@ -13,7 +14,7 @@ from cleancut_model.properties.registry import (
 from cleancut_spec import cites
 
 
-@always()
+@always(shown_by=[seen.a_job_runs_after_the_reply, seen.a_transaction_fails_late])
 @cites("TX-ATOMIC-1")
 def all_or_nothing(p: Backup, s: State) -> Term:
     """After success every job has started; after failure there is none, and never was an event."""
@@ -28,7 +29,7 @@ def all_or_nothing(p: Backup, s: State) -> Term:
     )
 
 
-@always()
+@always(shown_by=[seen.one_runs_while_the_other_is_drained])
 @cites("TX-ATOMIC-2")
 def none_runs_before_all_are_prepared(p: Backup, s: State) -> Term:
     """If any job has started, every action has been prepared."""
@@ -39,7 +40,7 @@ def none_runs_before_all_are_prepared(p: Backup, s: State) -> Term:
     )
 
 
-@always()
+@always(shown_by=[seen.a_transaction_fails_late])
 @cites("TX-ORDER-1")
 def prepared_in_order(p: Backup, s: State) -> Term:
     """While actions are prepared, those before a prepared one are prepared, too."""
@@ -53,7 +54,7 @@ def prepared_in_order(p: Backup, s: State) -> Term:
     )
 
 
-@each_step()
+@each_step(shown_by=[seen.a_transaction_fails_late])
 @cites("TX-ABORT-1")
 def a_failed_action_fails_the_transaction(p: Backup, s: State, t: State) -> Term:
     """From rollback there is no way but to failure, and from there to another transaction."""
@@ -63,7 +64,7 @@ def a_failed_action_fails_the_transaction(p: Backup, s: State, t: State) -> Term
     )
 
 
-@always()
+@always(shown_by=[seen.an_earlier_backup_survives_a_failure])
 @cites("TX-FAIL-1", "TX-KEEP-1", "TX-DETACH-1")
 def failure_keeps_targets(p: Backup, s: State) -> Term:
     """Until the first commit, and for ever after a failure, every target is as it was."""
@@ -75,7 +76,7 @@ def failure_keeps_targets(p: Backup, s: State) -> Term:
     )
 
 
-@always()
+@always(shown_by=[seen.a_guest_writes_after_a_failure])
 @cites("TX-FAIL-2", "TX-FAIL-4", "TX-RELEASE-1")
 def failure_leaves_nothing(p: Backup, s: State) -> Term:
     """After a failure no drive has a job, and none is drained."""
@@ -84,7 +85,7 @@ def failure_leaves_nothing(p: Backup, s: State) -> Term:
     )
 
 
-@always()
+@always(shown_by=[seen.a_transaction_fails_late])
 @cites("TX-FAIL-3")
 def no_event_without_start(p: Backup, s: State) -> Term:
     """A job has a final event only in a transaction that was committed."""
@@ -93,14 +94,14 @@ def no_event_without_start(p: Backup, s: State) -> Term:
     )
 
 
-@always("busy")
+@always("busy", shown_by=[seen.a_busy_drive_is_refused])
 @cites("ARG-BUSY-1")
 def one_job_for_each_drive(p: Backup, s: State) -> Term:
     """A drive with a job of another command gets none of the transaction."""
     return p.every(lambda d: Not(And(s.busy[d], p.active(s, d))))
 
 
-@always("snapshot")
+@always("snapshot", shown_by=[seen.a_snapshot_differs_from_its_drive])
 @cites("SNAPSHOT-TX-1")
 def snapshots_share_the_cut(p: Backup, s: State) -> Term:
     """What a snapshot froze is the cut of the backups; without success there is none."""
@@ -111,7 +112,9 @@ def snapshots_share_the_cut(p: Backup, s: State) -> Term:
     )
 
 
-@each_step("disconnect", "reconnect", "set_speed")
+@each_step(
+    "disconnect", "reconnect", "set_speed", shown_by=[seen.a_job_runs_while_its_client_is_away]
+)
 @cites("JOB-END-1")
 def a_client_that_goes_changes_nothing(p: Backup, s: State, t: State) -> Term:
     """Transaction, jobs and targets do not depend on the connection, nor on a job's rate."""
@@ -122,7 +125,14 @@ def a_client_that_goes_changes_nothing(p: Backup, s: State, t: State) -> Term:
     )
 
 
-@always(implied=True)
+@each_step("die", "restart", needs=("dies",), shown_by=[seen.a_backup_survives_the_process])
+@cites("EV-SOURCE-1", "JOB-FREE-1")
+def a_death_changes_no_disk(p: Backup, s: State, t: State) -> Term:
+    """When the process ends, and when a new one begins, drives and targets are as they were."""
+    return clusters(p, lambda d, c: And(t.src[d, c] == s.src[d, c], t.tgt[d, c] == s.tgt[d, c]))
+
+
+@always(implied=True, shown_by=[seen.a_drain_waits_for_a_write])
 @cites("TX-RELEASE-1")
 def a_preparing_transaction_can_go_on(p: Backup, s: State) -> Term:
     """The first drive without a job has a step, or a guest's write that is in flight and ends.
@@ -140,7 +150,9 @@ def a_preparing_transaction_can_go_on(p: Backup, s: State) -> Term:
     return p.every(lambda d: Implies(And(p.tx_is(s, "PREPARE"), turn(d)), goes_on(d)))
 
 
-@always(implied=True)
+@always(
+    implied=True, shown_by=[seen.a_transaction_fails_late, seen.one_runs_while_the_other_is_drained]
+)
 @cites("TX-RELEASE-1")
 def a_settling_transaction_can_go_on(p: Backup, s: State) -> Term:
     """The first created job is committed, or the last one taken back; then drives are released."""

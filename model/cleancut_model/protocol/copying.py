@@ -34,28 +34,28 @@ class Copying(Guest):
 
     @action("dwce", "ends")
     def fail_copy_read(self, s: State, d: Term, w: Term, c: Term, e: Term) -> None:
-        """The read fails; the cluster stays to be copied."""
+        """The read fails; the cluster stays to be copied, and the source's policy decides."""
         s.when(reading=s.b[d, w] == self.copy.READ, cluster=s.bc[d, w] == c)
-        self._fail_copy(s, d, w, e)
+        self.fail_copy(s, d, w, e, self.options.on_source_error)
 
     @action("dwce", "ends")
     def fail_copy_write(self, s: State, d: Term, w: Term, c: Term, e: Term) -> None:
-        """The write fails; the cluster stays to be copied."""
+        """The write fails; the same, and the target's policy decides."""
         s.when(writing=s.b[d, w] == self.copy.WRITE, cluster=s.bc[d, w] == c)
-        self._fail_copy(s, d, w, e)
+        self.fail_copy(s, d, w, e, self.options.on_target_error)
 
-    def stops(self, e: Term) -> Term:
-        """Whether the policy pauses the job for this errno; otherwise it ends it, or retries."""
-        if self.options.stops_at_enospc:
-            return Or([e == self.errno.ENOSPC] if "ENOSPC" in self.errno.names else [])
-        return BoolVal(self.options.policy == "stop")
-
-    def _fail_copy(self, s: State, d: Term, w: Term, e: Term) -> None:
+    def fail_copy(self, s: State, d: Term, w: Term, e: Term, policy: str) -> None:
+        """What a policy does about an error: nothing, or it pauses the job, or ends it."""
         self.spend_error(s, d)
         self.forget(s, "b bc bbuf", d, w)
-        if self.options.policy == "ignore":
+        if policy == "ignore":
             return
-        hit = self.job_is(s, d, "RUNNING PAUSED")
-        after = If(self.stops(e), self.job.PAUSED, self.job.ABORTING)
-        s.js[d] = If(hit, after, s.js[d])
-        s.error[d] = Or(s.error[d], And(hit, Not(self.stops(e))))
+        hit, stops = self.job_is(s, d, "RUNNING PAUSED"), self.stops(policy, e)
+        s.js[d] = If(hit, If(stops, self.job.PAUSED, self.job.ABORTING), s.js[d])
+        s.error[d] = Or(s.error[d], And(hit, Not(stops)))
+
+    def stops(self, policy: str, e: Term) -> Term:
+        """Whether a policy pauses the job for this errno; otherwise it ends it."""
+        if policy in ("enospc", "auto"):
+            return self.no_space(e)
+        return BoolVal(policy == "stop")

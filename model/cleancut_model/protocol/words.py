@@ -141,6 +141,10 @@ class Words:
         no_copy = self.each_worker(lambda w: s.b[d, w] == self.copy.B_IDLE)
         return And(no_copy, self.each_request(lambda r: Not(self.in_cbw(s, d, r))))
 
+    def no_space(self, e: Term) -> Term:
+        """Whether an errno is ENOSPC, in instances that have it."""
+        return Or([e == self.errno.ENOSPC] if "ENOSPC" in self.errno.names else [])
+
     # ---- clusters
 
     def kept(self, s: State, d: Term, c: Term) -> Term:
