@@ -52,9 +52,9 @@ def elaborate(options: Options) -> Elaborated:
         language.initial(),
         instances,
         labels,
-        _hold(STATES, protocol, state),
+        hold(STATES, protocol, state),
         tuple(_step_claims(protocol, language, instance) for instance in instances),
-        _hold(WITNESSES, protocol, state),
+        hold(WITNESSES, protocol, state),
         end,
         z3.simplify(z3.Or(end, waits(protocol, state))),
         tuple(
@@ -74,7 +74,7 @@ def _label(instance: Instance, protocol: Backup) -> Label:
     return Label(instance.name, arguments.get("d"), arguments.get("c"), errno, request)
 
 
-def _hold(claims: Mapping[str, Claim], protocol: Backup, state: State) -> dict[str, Term]:
+def hold(claims: Mapping[str, Claim], protocol: Backup, state: State) -> dict[str, Term]:
     """What the claims that speak of an instance say of a state."""
     found = of_instance(claims, protocol.options)
     return {name: z3.simplify(each.claim(protocol, state)) for name, each in found.items()}

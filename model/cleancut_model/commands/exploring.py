@@ -34,6 +34,7 @@ Examples:
   cleancut explore --drives 2 --clusters 1 --writes 2 --errors 1 --policy stop
   cleancut explore --writes 2 --errors 1 --threads 1
   cleancut explore --writes 3 --errors 1 --symmetry  fewer states that stand for all
+  cleancut explore --preset everything --partial-order --symmetry
   cleancut explore --engine python                   slower, and needs no C compiler
   cleancut explore --bug undrain-early               the shortest run that breaks a claim
   cleancut explore --bugs                            what bugs there are
@@ -63,6 +64,11 @@ Exit codes: 0 every claim holds in every state, 1 a claim breaks, 2 wrong use,
     is_flag=True,
     help="Keep one of the states that differ in the names of clusters or drives only.",
 )
+@click.option(
+    "--partial-order",
+    is_flag=True,
+    help="Take steps alone whose order with others z3 proves not to matter.",
+)
 @click.option("--max-states", type=click.IntRange(0), default=0, help="0: no limit.")
 @click.option("--max-memory", "max_memory_mib", type=click.IntRange(0), default=4096,
               show_default=True, help="MiB for the states; 0: no limit.")  # fmt: skip
@@ -80,6 +86,7 @@ def explore(
     threads: int,
     compact: bool,
     symmetry: bool,
+    partial_order: bool,
     max_states: int,
     max_memory_mib: int,
     max_time_s: int,
@@ -98,10 +105,9 @@ def explore(
         return 0
     _check(options, engine, reach, draw)
     limits = Limits(max_states, max_memory_mib << 20, max_time_s)
+    how = How(threads, compact, symmetry=symmetry, partial_order=partial_order)
     try:
-        found = _search(
-            options, engine, How(threads, compact, symmetry=symmetry), limits, reach or ""
-        )
+        found = _search(options, engine, how, limits, reach or "")
     except (NoCompiler, SearchError) as error:
         raise click.UsageError(str(error)) from None
     if as_json:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -40,14 +40,13 @@ def compiler() -> list[str]:
 
 
 @contextmanager
-def built(model: str, *, threads: int, compact: bool, symmetry: bool) -> Iterator[Path]:
+def built(model: str, options: Mapping[str, int]) -> Iterator[Path]:
     """The program that explores a model, given as generated source. Raises NoCompiler."""
     with tempfile.TemporaryDirectory(prefix="cleancut-explore-") as folder:
         source = Path(folder) / "model.h"
         source.write_text(model, encoding="ascii")
         program = Path(folder) / "explore"
         kernel = files("cleancut_model.explore").joinpath("kernel.c")
-        options = {"THREADS": threads, "COMPACT": int(compact), "SYMMETRY": int(symmetry)}
         command = [
             *compiler(),
             *FLAGS,

@@ -1,21 +1,25 @@
-"""The C source of a finite model: `expand`, which checks a state and emits its successors.
+"""The C source of a finite model: what a state allows, and what it breaks.
 
-The kernel (`kernel.c`) includes it and says what EMIT, BROKEN_STATE, BROKEN_STEP, WITNESS and STUCK
-do. A successor's words are `n0`, `n1`, … at EMIT.
+The model falls into parts, each of which reads some of a state's bits only: a drive's own actions
+and claims, and what else does not look at the data. `answer` is what a part says of a state, for
+the kernel (`kernel.c`) to remember by those bits; `rest` is what reads nearly all. The kernel says
+what EMIT, REMEMBER, BROKEN_STATE, BROKEN_STEP and WITNESS do. A successor's words are `n0`, `n1`, …
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import z3
 
-from cleancut_model.explore.layout import WORD_BITS, Layout
-from cleancut_model.finite import Instance, Name, spell
+from cleancut_model.explore.layout import WORD_BITS, Layout, drive_of
+from cleancut_model.explore.partial_order import Safe
+from cleancut_model.finite import Finite, Instance, Name, spell
 from cleancut_model.language import Term
-from cleancut_model.printing import C, Printer, conjuncts
+from cleancut_model.printing import C, Printer, conjuncts, variables
 
 PRESENT = 1 << (WORD_BITS - 1)
+LEFT_OUT_BITS = 8  # that a part must not read, for what it says to be worth remembering
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Claims:
     """What is checked: claims about states, claims about steps, and what must be seen."""
 
     states: Mapping[str, Term]
-    steps: list[Mapping[str, Term]]  # of each action; each a term over the state before it
+    steps: Sequence[Mapping[str, Term]]  # of each action; each a term over the state before it
     witnesses: Mapping[str, Term]
     may_stop: Term  # where nothing has to go on
 
@@ -36,17 +40,132 @@ class Branch:
     body: list[str]
 
 
+@dataclass(slots=True)
+class Part:
+    """Checks and actions that read these bits at most; `reads` are those they do read."""
+
+    name: str
+    within: frozenset[Name]
+    reads: set[Name] = field(default_factory=set)
+    checks: list[str] = field(default_factory=list)
+    branches: list[Branch] = field(default_factory=list)
+
+
 class Source:
     """The C source in the making."""
 
-    def __init__(self, layout: Layout, initial: Mapping[Name, int]) -> None:
+    def __init__(self, language: Finite, layout: Layout, initial: Mapping[Name, int]) -> None:
         self._layout = layout
         self._print = Printer(C)
         self._initial = initial
         self._lines: list[str] = []
+        changing = [name for name, place in layout.places.items() if place.bits]
+        self._names = {spell(name): name for name in changing}
+        self._parts = list(self._divide(language, changing))
+        self._rest = Part("rest", frozenset(changing))
 
-    def text(self, instances: list[Instance], goes_on: list[bool], claims: Claims) -> str:
+    def _divide(self, language: Finite, changing: list[Name]) -> Iterator[Part]:
+        """Each drive's own part, and one for what does not look at the data."""
+        drives = sorted({drive_of(language, name) for name in changing} - {-1})
+        for drive in drives:
+            own = [name for name in changing if drive_of(language, name) in (-1, drive)]
+            yield Part(f"drive {drive}", frozenset(own))
+        control = [name for name in changing if language.fields[name[0]].sort.name != "Value"]
+        yield Part("control", frozenset(control))
+
+    def text(
+        self,
+        instances: Sequence[Instance],
+        goes_on: Sequence[bool],
+        claims: Claims,
+        safe: Sequence[Safe] = (),
+    ) -> str:
         """The whole source; `goes_on` tells which actions a stuck state must not lack."""
+        for number, term in enumerate(claims.states.values()):
+            self._check(term, f"BROKEN_STATE({number});")
+        for number, term in enumerate(claims.witnesses.values()):
+            if not z3.is_false(term):
+                seen = f"if (WANTED({number}) && {self._print(term)}) WITNESS({number});"
+                self._part_for(term).checks.append(seen)
+        for number, instance in enumerate(instances):
+            for place, term in enumerate(claims.steps[number].values()):
+                self._check(term, f"BROKEN_STEP({number}, {place});")
+            self._add(number, instance, goes_on[number])
+        self._head(instances, claims)
+        remembered = [part for part in self._parts if part.checks or part.branches]
+        self._answers(remembered)
+        self._define("static unsigned rest(const word *s, worker *me)", self._rest, "    ")
+        self._lines += ["    return goes_on;", "}"]
+        self._lines += ["static int may_stop(const word *s)", "{", *self._load(claims.may_stop)]
+        self._lines += [f"    return {self._print(claims.may_stop)};", "}"]
+        self._safe(instances, safe)
+        return "\n".join(self._lines) + "\n"
+
+    def _names_in(self, terms: list[Term]) -> set[Name]:
+        found = {name for term in terms for name in variables(term)}
+        return {self._names[name] for name in found if name in self._names}
+
+    def _part_for(self, *terms: Term, writes: set[Name] | None = None) -> Part:
+        """The first part that reads all of this, and not nearly everything."""
+        names = self._names_in(list(terms)) | {
+            name for name in writes or () if self._layout.places[name].bits
+        }
+        for part in self._parts:
+            if names <= part.within and self._leaves_out(part.within):
+                part.reads |= names
+                return part
+        return self._rest
+
+    def _leaves_out(self, names: frozenset[Name]) -> bool:
+        bits = sum(self._layout.places[name].bits for name in names)
+        return bits + LEFT_OUT_BITS <= self._layout.bits
+
+    def _check(self, term: Term, otherwise: str) -> None:
+        """Check a claim, each of its parts where it belongs."""
+        for part in conjuncts(term):
+            if not z3.is_true(part):
+                self._part_for(part).checks.append(f"if (!{self._print(part)}) {otherwise}")
+
+    def _add(self, number: int, instance: Instance, goes_on: bool) -> None:
+        """An action, where it belongs."""
+        terms = [instance.guard, *instance.next.values()]
+        part = self._part_for(*terms, writes=set(instance.next))
+        body = ["goes_on = 1;"] if goes_on else []
+        body += self._next(instance)
+        body.append(f"{'EMIT' if part is self._rest else 'REMEMBER'}({number});")
+        part.branches.append(Branch(self._tests(instance.guard), body))
+
+    def _tests(self, guard: Term) -> frozenset[str]:
+        return frozenset(self._print(part) for part in conjuncts(guard)) - {C.true}
+
+    def _next(self, instance: Instance) -> Iterator[str]:
+        """The words of the state after an action."""
+        masks: dict[int, int] = defaultdict(int)
+        values: dict[int, list[str]] = defaultdict(list)
+        for name, term in instance.next.items():
+            place = self._layout.places[name]
+            masks[place.word] |= place.mask
+            if place.bits and not _is_zero(term):
+                values[place.word].append(f"((word){self._print(term)} << {place.shift})")
+        for word in range(self._layout.words):
+            kept = f"(s{word} & {~masks[word] & (2 * PRESENT - 1):#x}ull)"
+            value = " | ".join([kept, *values[word]]) if word in masks else f"s{word}"
+            yield f"word n{word} = {value};"
+
+    def _safe(self, instances: Sequence[Instance], safe: Sequence[Safe]) -> None:
+        """`safe`: the number of a safe action that is possible, or -1, and the state after it."""
+        self._lines += ["static int safe(const word *s, word *after)", "{", *self._load(None)]
+        for each in safe:
+            instance = instances[each.action]
+            guard = z3.And(instance.guard, each.condition)
+            self._lines.append(f"    if ({' && '.join(sorted(self._tests(guard)))}) {{")
+            self._lines += [f"        {line}" for line in self._next(instance)]
+            for word in range(self._layout.words):
+                self._lines.append(f"        after[{word}] = n{word};")
+            self._lines += [f"        return {each.action};", "    }"]
+        self._lines += ["    return -1;", "}"]
+
+    def _head(self, instances: Sequence[Instance], claims: Claims) -> None:
         words = self._layout.pack(dict(self._initial))
         words[0] |= PRESENT
         self._lines = [
@@ -55,63 +174,51 @@ class Source:
             f"#define STATE_CLAIMS {len(claims.states)}",
             f"#define WITNESSES {len(claims.witnesses)}",
             f"#define NEXT {{ {', '.join(f'n{w}' for w in range(self._layout.words))} }}",
-            "static const word initial[WORDS] = {"
-            + ", ".join(f"{word:#x}ull" for word in words)
-            + "};",
-            "static inline void expand(const word *s, worker *me)",
+            f"static const word initial[WORDS] = {_words(words)};",
+        ]
+
+    def _answers(self, parts: list[Part]) -> None:
+        """`answer`, and the bits that each part reads."""
+        masks = []
+        for part in parts:
+            words = [0] * self._layout.words
+            for name in part.reads:
+                words[self._layout.places[name].word] |= self._layout.places[name].mask
+            masks.append(_words(words))
+        self._lines.append(f"#define PARTS {len(parts)}")
+        self._lines.append(f"static const word reads[][WORDS] = {{ {', '.join(masks) or '{0}'} }};")
+        for number, part in enumerate(parts):
+            head = f"static unsigned part{number}(const word *s, worker *me, memory *answer)"
+            self._lines.append(f"/* {part.name} */")
+            self._define(head, part, "    ")
+            self._lines += ["    return goes_on;", "}"]
+        self._lines += [
+            "static unsigned answer(int part, const word *s, worker *me, memory *answer)",
             "{",
+            "    switch (part) {",
+            *[f"    case {n}: return part{n}(s, me, answer);" for n in range(len(parts))],
+            "    }",
+            "    return 0;",
+            "}",
         ]
-        self._load()
-        self._check(claims)
-        branches = [
-            self._branch(number, instance, claims.steps[number], goes_on[number])
-            for number, instance in enumerate(instances)
-        ]
-        self._lines.append("    unsigned stuck = 1;")
-        self._choose(branches, "    ")
-        self._lines.append(f"    if (stuck && !{self._print(claims.may_stop)}) STUCK();")
-        self._lines.append("}")
-        return "\n".join(self._lines) + "\n"
 
-    def _load(self) -> None:
+    def _define(self, head: str, part: Part, indent: str) -> None:
+        """A function that checks a state and tells its successors, but for the end of it."""
+        self._lines += [head, "{", *self._load(None), f"{indent}unsigned goes_on = 0;"]
+        self._lines += [indent + check for check in part.checks]
+        self._choose(part.branches, indent)
+
+    def _load(self, term: Term | None) -> Iterator[str]:
+        """Load the variables of a term, or all."""
+        wanted = None if term is None else variables(term)
         for word in range(self._layout.words):
-            self._lines.append(f"    const word s{word} = s[{word}];")
+            yield f"    const word s{word} = s[{word}];"
         for name, place in self._layout.places.items():
-            shifted = f"(unsigned)(s{place.word} >> {place.shift})"
-            value = f"{shifted} & {(1 << place.bits) - 1}u" if place.bits else self._initial[name]
-            self._lines.append(f"    const unsigned {spell(name)} = {value};")
-
-    def _check(self, claims: Claims) -> None:
-        for number, term in enumerate(claims.states.values()):
-            if not z3.is_true(term):
-                self._lines.append(f"    if (!{self._print(term)}) BROKEN_STATE({number});")
-        for number, term in enumerate(claims.witnesses.values()):
-            if not z3.is_false(term):
-                self._lines.append(
-                    f"    if (WANTED({number}) && {self._print(term)}) WITNESS({number});"
-                )
-
-    def _branch(
-        self, number: int, instance: Instance, claims: Mapping[str, Term], goes_on: bool
-    ) -> Branch:
-        body = [f"if (!{self._print(term)}) BROKEN_STEP({number}, {place});"
-                for place, term in enumerate(claims.values())]  # fmt: skip
-        if goes_on:
-            body.append("stuck = 0;")
-        masks: dict[int, int] = defaultdict(int)
-        terms: dict[int, list[str]] = defaultdict(list)
-        for name, term in instance.next.items():
-            place = self._layout.places[name]
-            masks[place.word] |= place.mask
-            if place.bits and not _is_zero(term):
-                terms[place.word].append(f"((word){self._print(term)} << {place.shift})")
-        for word in range(self._layout.words):
-            kept = f"(s{word} & {~masks[word] & (2 * PRESENT - 1):#x}ull)"
-            value = " | ".join([kept, *terms[word]]) if word in masks else f"s{word}"
-            body.append(f"word n{word} = {value};")
-        body.append(f"EMIT({number});")
-        tests = frozenset(self._print(part) for part in conjuncts(instance.guard))
-        return Branch(tests - {C.true}, body)
+            if wanted is None or spell(name) in wanted:
+                shifted = f"(unsigned)(s{place.word} >> {place.shift})"
+                masked = f"{shifted} & {(1 << place.bits) - 1}u"
+                value = masked if place.bits else self._initial[name]
+                yield f"    const unsigned {spell(name)} = {value};"
 
     def _choose(self, branches: list[Branch], indent: str) -> None:
         """Test what most guards share first, and once for all of them."""
@@ -130,6 +237,10 @@ class Source:
             self._lines.append(f"{indent}if ({condition}) {{")
             self._lines += [f"{indent}  {line}" for line in branch.body]
             self._lines.append(f"{indent}}}")
+
+
+def _words(words: list[int]) -> str:
+    return "{" + ", ".join(f"{word:#x}ull" for word in words) + "}"
 
 
 def _is_zero(term: Term) -> bool:

@@ -11,6 +11,7 @@ from cleancut_model.elaborated import Elaborated, elaborate
 from cleancut_model.explore.build import Progress, built, run
 from cleancut_model.explore.csource import Claims, Source
 from cleancut_model.explore.layout import lay_out
+from cleancut_model.explore.partial_order import lemmas, safe_actions
 from cleancut_model.explore.result import Exploration, Limits
 from cleancut_model.explore.symmetry import Symmetry
 
@@ -19,12 +20,30 @@ HASH_BITS = 63
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How to search: threads, hashes alone, claims about steps, one of states that are alike."""
+    """How to search.
+
+    Threads, hashes alone, claims about steps, one of states that are alike, safe steps alone.
+    """
 
     threads: int = 2
     compact: bool = False
     steps: bool = True
     symmetry: bool = False
+    partial_order: bool = False
+
+    @property
+    def reduces(self) -> bool:
+        """Whether some states are left out."""
+        return self.symmetry or self.partial_order
+
+    def build(self) -> dict[str, int]:
+        """The options of the kernel's build."""
+        return {
+            "THREADS": self.threads,
+            "COMPACT": int(self.compact),
+            "SYMMETRY": int(self.symmetry),
+            "REDUCE": int(self.partial_order),
+        }
 
 
 def explore(
@@ -36,30 +55,37 @@ def explore(
 ) -> Exploration:
     """Visit every state; where a claim breaks, find the shortest run to it.
 
-    With `reach` it ends where that witness is seen, as if the claim were that it never is.
-    Raises NoCompiler and SearchError.
+    With `reach` it ends where that witness is seen, as if the claim were that it never is; safe
+    steps are then not taken alone, since the way there may be left out. Raises NoCompiler and
+    SearchError.
     """
     model = elaborate(options)
     if reach:
+        how = replace(how, partial_order=False)
         never = {reach: z3.Not(model.witnesses[reach])}
         model = replace(model, states=never, steps=tuple({} for _ in model.steps))
+    if how.partial_order:
+        model = replace(model, states={**model.states, **lemmas(options)})
     source = _source(model, how)
     arguments = [str(limits.states), str(limits.bytes), str(limits.seconds)]
-    with built(source, threads=how.threads, compact=how.compact, symmetry=how.symmetry) as program:
+    with built(source, how.build()) as program:
         told = run(program, arguments, progress)
-        if told["kind"] and not how.symmetry:
+        if told["kind"] and not how.reduces:
             told = run(program, [*arguments, "trace"], progress)
-    if told["kind"] and how.symmetry:  # its names are mixed up: find the run again without
-        return explore(options, replace(how, symmetry=False), limits, progress, reach)
+    if told["kind"] and how.reduces:  # find a shortest run, with every name as it is
+        how = replace(how, symmetry=False, partial_order=False)
+        return explore(options, how, limits, progress, reach)
     return _found(model, told, how)
 
 
 def _source(model: Elaborated, how: How) -> str:
     changing = {name for instance in model.instances for name in instance.next}
     layout = lay_out(model.language, changing)
-    steps = list(model.steps) if how.steps else [{} for _ in model.steps]
+    steps = model.steps if how.steps else [{} for _ in model.steps]
     claims = Claims(model.states, steps, model.witnesses, model.may_stop)
-    text = Source(layout, model.initial).text(list(model.instances), list(model.goes_on), claims)
+    source = Source(model.language, layout, model.initial)
+    safe = safe_actions(model.options) if how.partial_order else ()
+    text = source.text(model.instances, model.goes_on, claims, safe)
     if how.symmetry:
         text += Symmetry(model.protocol, model.language, layout).text()
     return text

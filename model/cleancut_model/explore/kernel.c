@@ -2,14 +2,14 @@
  * Breadth-first search over packed states.
  *
  * A state is WORDS words; the top bit of its first word is always set, so that an empty slot of the
- * table is zero. The table is open addressing by the high bits of the hash: its order is that of the
- * hashes, so it grows by one sequential pass that gives the old pages back as it goes. Successors
- * are collected in batches whose slots are prefetched. The states of a level lie in blocks, which
- * the workers take one by one.
+ * table (`table.h`) is zero. Successors are collected in batches whose slots are prefetched. The
+ * states of a level lie in blocks, which the workers take one by one. What a part of the model (a
+ * drive, say) answers depends on a part of the state's bits only, and is remembered by those bits:
+ * most states differ elsewhere.
  *
  * Options of the build: MODEL (the generated source), THREADS (at most), COMPACT (keep 63 bits of a
  * hash in place of the state), SYMMETRY (of states that are alike keep the one that the model's
- * `canonical` makes of them).
+ * `canonical` makes of them), REDUCE (where a step is safe, take it alone).
  * Arguments: the limits of states, bytes and seconds (0: none), and `trace` to keep parents, which
  * one thread does alone.
  * Output: JSON lines, progress once a second and the result at the end.
@@ -33,10 +33,17 @@ typedef struct worker worker;
 #ifndef RECENT
 #define RECENT (1 << 16)
 #endif
+#define MEMORIES 4096 /* of each part */
+#define REMEMBERED 14 /* actions in each */
 
 /* ---- what the generated source uses */
 
+typedef struct memory memory;
+
 static inline void emit(worker *me, const word *state, unsigned action);
+static void take(worker *me, const word *state, unsigned action);
+static void remember(memory *answer, worker *me, const word *before, const word *after,
+                     unsigned action);
 static void broken(worker *me, int kind, unsigned claim, unsigned action);
 static inline int wanted(unsigned witness);
 static void witness(unsigned number);
@@ -51,152 +58,17 @@ static inline unsigned alike(const word *state);
 #define alike(state) 1u
 #endif
 
-#define EMIT(action) \
-    do { word after[WORDS] = NEXT; canonical(after); emit(me, after, action); } while (0)
+#define EMIT(action) do { word after[WORDS] = NEXT; take(me, after, action); } while (0)
+#define REMEMBER(action) \
+    do { word after[WORDS] = NEXT; remember(answer, me, s, after, action); } while (0)
 #define BROKEN_STATE(claim) broken(me, STATE_CLAIM, claim, 0)
 #define BROKEN_STEP(action, claim) broken(me, STEP_CLAIM, claim, action)
-#define STUCK() broken(me, DEADLOCK, 0, 0)
 #define WANTED(number) __builtin_expect(wanted(number), 0)
 #define WITNESS(number) witness(number)
 
 #include MODEL
 
-#if COMPACT
-#define SLOT_WORDS 1
-#else
-#define SLOT_WORDS WORDS
-#endif
-
-/* ---- the table of states */
-
-static word *table;
-static uint64_t slots, limit_of_slots;
-static uint64_t count; /* of states, as far as workers have told */
-
-static inline word mix(word x)
-{
-    unsigned __int128 p = (unsigned __int128)(x ^ 0x9e3779b97f4a7c15ull) * 0xd6e8feb86659fd93ull;
-    return (word)p ^ (word)(p >> 64);
-}
-
-static inline word hash_of(const word *state)
-{
-    word hash = 0;
-    for (int i = 0; i < WORDS; i++)
-        hash = mix(state[i] + hash * 0x9e3779b97f4a7c15ull);
-    return COMPACT ? hash & ~1ull : hash;
-}
-
-static inline uint64_t slot_of(word hash)
-{
-    return (uint64_t)(((unsigned __int128)hash * slots) >> 64);
-}
-
-static inline word *slot_at(uint64_t slot)
-{
-    return table + slot * SLOT_WORDS;
-}
-
-static inline int is_same(const word *a, const word *b)
-{
-    word difference = 0;
-    for (int i = 0; i < SLOT_WORDS; i++)
-        difference |= a[i] ^ b[i];
-    return !difference;
-}
-
-/* Whether the state is new. Another worker may be inserting it at the same moment. */
-static inline int insert(const word *state, word hash)
-{
-#if COMPACT
-    const word key[1] = { (hash >> 1) | PRESENT };
-#else
-    const word *key = state;
-#endif
-    for (uint64_t i = slot_of(hash);; i = i + 1 == slots ? 0 : i + 1) {
-        word *slot = slot_at(i);
-#if THREADS == 1
-        if (!slot[0]) {
-            memcpy(slot, key, sizeof(word) * SLOT_WORDS);
-            return 1;
-        }
-#else
-        word first = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
-        if (!first) {
-            word next = SLOT_WORDS > 1 ? BUSY : key[0];
-            if (__atomic_compare_exchange_n(slot, &first, next, 0, __ATOMIC_ACQ_REL,
-                                            __ATOMIC_ACQUIRE)) {
-                if (SLOT_WORDS > 1) {
-                    for (int w = 1; w < SLOT_WORDS; w++)
-                        slot[w] = key[w];
-                    __atomic_store_n(slot, key[0], __ATOMIC_RELEASE);
-                }
-                return 1;
-            }
-        }
-        while (SLOT_WORDS > 1 && first == BUSY)
-            first = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
-#endif
-        if (is_same(slot, key))
-            return 0;
-    }
-}
-
-static void no_memory(uint64_t bytes)
-{
-    printf("{\"error\": \"no memory for %llu bytes more\"}\n", (unsigned long long)bytes);
-    exit(4);
-}
-
-static void *reserve(uint64_t bytes)
-{
-    void *found = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (found == MAP_FAILED)
-        no_memory(bytes);
-    madvise(found, bytes, MADV_HUGEPAGE);
-    return found;
-}
-
-static uint64_t table_bytes(uint64_t n)
-{
-    return n * sizeof(word) * SLOT_WORDS;
-}
-
-static void use_table(uint64_t n)
-{
-    table = reserve(table_bytes(n));
-    slots = n;
-    limit_of_slots = n / 10 * 7;
-}
-
-#define GIVE_BACK (1ull << 21)
-
-static void grow(uint64_t n)
-{
-    word *old = table;
-    uint64_t old_slots = slots, given = 0;
-    use_table(n);
-    for (uint64_t i = 0; i < old_slots; i++) {
-        const word *state = old + i * SLOT_WORDS;
-        if (!state[0])
-            continue;
-#if COMPACT
-        word hash = state[0] << 1;
-#else
-        word hash = hash_of(state);
-#endif
-        uint64_t at = slot_of(hash);
-        while (slot_at(at)[0])
-            at = at + 1 == slots ? 0 : at + 1;
-        memcpy(slot_at(at), state, sizeof(word) * SLOT_WORDS);
-        if (table_bytes(i) - given >= 2 * GIVE_BACK) {
-            madvise((char *)old + given, GIVE_BACK, MADV_DONTNEED);
-            given += GIVE_BACK;
-        }
-    }
-    munmap(old, table_bytes(old_slots));
-}
+#include "table.h"
 
 /* ---- the levels: lists of blocks of states, each with its place in the log when tracing */
 
@@ -252,10 +124,20 @@ static block *take_block(void)
 
 /* ---- workers */
 
+/* What a part of the model answers, for those bits of the state that it reads. */
+struct memory {
+    word key[WORDS];
+    uint64_t uses;
+    uint8_t n, goes_on, too_many;
+    uint16_t action[REMEMBERED];
+    word change[REMEMBERED][WORDS];
+};
+
 struct worker {
     block *in, *out;
     unsigned at;
     unsigned n; /* in the batch */
+    int held;   /* a safe step is taken alone, and no other */
     word state[BATCH + ACTIONS][WORDS];
     word hash[BATCH + ACTIONS];
     uint64_t parent[BATCH + ACTIONS];
@@ -263,13 +145,18 @@ struct worker {
     uint64_t taken[ACTIONS];
     uint64_t represented; /* states, by those that were kept */
     word recent[RECENT][WORDS]; /* states that were emitted last, by hash: most come again soon */
-    uint64_t reported;
+    memory memories[PARTS][MEMORIES];
 };
 
 static worker *workers[THREADS];
 static int threads = THREADS;
 static volatile int full, done, over;
-static struct { int kind; unsigned claim, action; uint64_t place; } found;
+static struct {
+    int kind;
+    unsigned claim, action;
+    const word *state; /* the one from which it breaks */
+    uint64_t place;
+} found;
 static uint64_t seen; /* witnesses, a bit each */
 static const char *limit = "";
 static uint64_t max_states, max_bytes, max_seconds, depth, most_bytes;
@@ -300,19 +187,33 @@ static void witness(unsigned number)
     __atomic_fetch_or(&seen, 1ull << number, __ATOMIC_RELAXED);
 }
 
+/* Whether a claim that breaks is the one to tell of, rather than the one that is known. */
+static int comes_first(const word *state, int kind, unsigned claim, unsigned action)
+{
+    if (!found.kind)
+        return 1;
+    if ((kind == STEP_CLAIM) != (found.kind == STEP_CLAIM))
+        return kind != STEP_CLAIM;
+    if (state != found.state || kind != found.kind)
+        return 0;
+    return action != found.action ? action < found.action : claim < found.claim;
+}
+
 /*
  * A claim breaks. A state that breaks one ends the search; a step that does is a step further, so
  * the rest of its level is still searched for such a state.
  */
 static void broken(worker *me, int kind, unsigned claim, unsigned action)
 {
-    if (kind == STEP_CLAIM && found.kind)
+    const word *state = me->in->states[me->at];
+    if (kind == STEP_CLAIM && found.kind && state != found.state)
         return;
     pthread_mutex_lock(&lock);
-    if (!found.kind || (found.kind == STEP_CLAIM && kind != STEP_CLAIM)) {
+    if (comes_first(state, kind, claim, action)) {
         found.kind = kind;
         found.claim = claim;
         found.action = action;
+        found.state = state;
         found.place = tracing ? me->in->place[me->at] : 0;
     }
     if (kind != STEP_CLAIM)
@@ -325,7 +226,6 @@ static inline void emit(worker *me, const word *state, unsigned action)
     word hash = hash_of(state);
     word *recent = me->recent[hash % RECENT];
     word difference = 0;
-    me->taken[action]++;
     for (int i = 0; i < WORDS; i++)
         difference |= recent[i] ^ state[i];
     if (!difference) /* it is in the table, or waits in the batch to get there */
@@ -337,6 +237,86 @@ static inline void emit(worker *me, const word *state, unsigned action)
     if (__builtin_expect(tracing, 0))
         me->action[n] = action;
     __builtin_prefetch(slot_at(slot_of(hash)), 1);
+}
+
+/* A step that is not remembered. */
+static void take(worker *me, const word *state, unsigned action)
+{
+    word after[WORDS];
+    if (me->held)
+        return;
+    memcpy(after, state, sizeof after);
+    canonical(after);
+    me->taken[action]++;
+    emit(me, after, action);
+}
+
+static void remember(memory *answer, worker *me, const word *before, const word *after,
+                     unsigned action)
+{
+    if (answer->n == REMEMBERED) {
+        answer->too_many = 1;
+        take(me, after, action);
+        return;
+    }
+    for (int i = 0; i < WORDS; i++)
+        answer->change[answer->n][i] = before[i] ^ after[i];
+    answer->action[answer->n++] = action;
+}
+
+static void count_uses(worker *me, const memory *one)
+{
+    for (unsigned i = 0; i < one->n; i++)
+        me->taken[one->action[i]] += one->uses;
+}
+
+static inline memory *answer_of(worker *me, int part, const word *state)
+{
+    word key[WORDS], difference = 0;
+    for (int i = 0; i < WORDS; i++)
+        key[i] = state[i] & reads[part][i];
+    key[0] |= PRESENT;
+    memory *found = &me->memories[part][hash_of(key) % MEMORIES];
+    for (int i = 0; i < WORDS; i++)
+        difference |= found->key[i] ^ key[i];
+    if (__builtin_expect(difference || found->too_many, 0)) {
+        count_uses(me, found);
+        found->uses = found->n = found->goes_on = found->too_many = 0;
+        memcpy(found->key, key, sizeof key);
+        found->goes_on = answer(part, state, me, found);
+    }
+    found->uses++;
+    return found;
+}
+
+/* Check a state and emit its successors, or only that of a safe step. */
+static inline void expand(const word *state, worker *me)
+{
+    word only[WORDS];
+    int alone = REDUCE ? safe(state, only) : -1;
+    me->held = alone >= 0;
+    unsigned goes_on = rest(state, me);
+    for (int part = 0; part < PARTS; part++) {
+        memory *found = answer_of(me, part, state);
+        goes_on |= found->goes_on;
+        if (me->held) {
+            found->uses--;
+            continue;
+        }
+        for (unsigned i = 0; i < found->n; i++) {
+            word after[WORDS];
+            for (int w = 0; w < WORDS; w++)
+                after[w] = state[w] ^ found->change[i][w];
+            canonical(after);
+            emit(me, after, found->action[i]);
+        }
+    }
+    if (__builtin_expect(!goes_on, 0) && !may_stop(state))
+        broken(me, DEADLOCK, 0, 0);
+    if (me->held) {
+        me->held = 0;
+        take(me, only, alone);
+    }
 }
 
 static void flush(worker *me)
@@ -516,8 +496,12 @@ static void print_path(void)
 static void print_result(void)
 {
     uint64_t transitions = 0, represented = 0;
-    for (int i = 0; i < threads; i++)
+    for (int i = 0; i < threads; i++) {
         represented += workers[i]->represented;
+        for (int part = 0; part < PARTS; part++)
+            for (int m = 0; m < MEMORIES; m++)
+                count_uses(workers[i], &workers[i]->memories[part][m]);
+    }
     printf("{\"states\": %llu, \"depth\": %llu, \"seconds\": %.6f, \"bytes\": %llu, "
            "\"represented\": %llu, \"limit\": \"%s\", \"kind\": %d, \"claim\": %u, \"action\": %u, \"seen\": %llu",
            (unsigned long long)count, (unsigned long long)depth, now() - started,
