@@ -181,6 +181,8 @@ def _print_exploration(options: Options, found: Exploration, names: set[str]) ->
     )
     if found.represented > found.states:
         console.print(f"by symmetry they stand for {found.represented:,} states")
+    if found.safe:
+        console.print(f"{found.safe} of the actions are safe, and taken alone where they are possible")
     if found.loss:
         console.print(f"by hashes alone: probability of a lost state below {found.loss:.1g}")
 
@@ -190,6 +192,7 @@ def _to_json(options: Options, found: Exploration) -> dict[str, object]:
         "instance": options.describe(),
         "states": found.states,
         "represented": found.represented,
+        "safe_actions": found.safe,
         "transitions": found.transitions,
         "depth": found.depth,
         "bytes": found.bytes,

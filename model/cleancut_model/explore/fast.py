@@ -97,6 +97,7 @@ def _found(model: Elaborated, told: dict[str, Any], how: How) -> Exploration:
         transitions=told["transitions"],
         depth=told["depth"],
         seconds=told["seconds"],
+        cpu_seconds=told["cpu_seconds"],
         bytes=told["bytes"],
         represented=told["represented"],
         limit=told["limit"],
@@ -107,6 +108,8 @@ def _found(model: Elaborated, told: dict[str, Any], how: How) -> Exploration:
     path: Sequence[int] = told.get("path", [])
     found.schedule = [model.labels[action] for action in path]
     found.values = [model.instances[action].arguments.get("v") for action in path]
+    if how.partial_order:
+        found.safe = len(safe_actions(model.options))
     if how.compact:
         found.loss = min(1.0, found.states**2 / 2 ** (HASH_BITS + 1))
     return found

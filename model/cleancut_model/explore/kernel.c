@@ -502,10 +502,12 @@ static void print_result(void)
             for (int m = 0; m < MEMORIES; m++)
                 count_uses(workers[i], &workers[i]->memories[part][m]);
     }
-    printf("{\"states\": %llu, \"depth\": %llu, \"seconds\": %.6f, \"bytes\": %llu, "
-           "\"represented\": %llu, \"limit\": \"%s\", \"kind\": %d, \"claim\": %u, \"action\": %u, \"seen\": %llu",
+    printf("{\"states\": %llu, \"depth\": %llu, \"seconds\": %.6f, \"cpu_seconds\": %.6f, "
+           "\"bytes\": %llu, \"represented\": %llu, \"limit\": \"%s\", "
+           "\"kind\": %d, \"claim\": %u, \"action\": %u, \"seen\": %llu",
            (unsigned long long)count, (unsigned long long)depth, now() - started,
-           (unsigned long long)most_bytes, (unsigned long long)represented, limit, found.kind, found.claim, found.action,
+           (double)clock() / CLOCKS_PER_SEC, (unsigned long long)most_bytes,
+           (unsigned long long)represented, limit, found.kind, found.claim, found.action,
            (unsigned long long)seen);
     if (found.kind && tracing)
         print_path();

@@ -17,7 +17,7 @@ def explore(
 ) -> Exploration:
     """Visit every state that the schedule of any client, guest and fault can reach."""
     found = Exploration()
-    started = time.monotonic()
+    started, started_cpu = time.monotonic(), time.process_time()
     parents: dict[Values, tuple[Values, int] | None] = {model.initial: None}
     depths = {model.initial: 0}
     queue = deque([model.initial])
@@ -51,6 +51,7 @@ def explore(
     found.states = len(parents)
     found.taken = {model.labels[number].name for number in taken}
     found.seconds = time.monotonic() - started
+    found.cpu_seconds = time.process_time() - started_cpu
     return found
 
 

@@ -13,6 +13,7 @@ class Exploration:
     transitions: int = 0
     depth: int = 0  # the steps of the longest of the shortest runs to a state
     seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of all threads
     bytes: int = 0  # of states, at most; 0 where nobody counted
     represented: int = 0  # states that those stand for, by the names of clusters
     limit: str = ""  # which limit ended the search before its end: states, memory or time
@@ -21,6 +22,7 @@ class Exploration:
     values: list[int | None] = field(default_factory=list)  # what each step of it writes
     witnesses: set[str] = field(default_factory=set)  # those that were seen
     taken: set[str] = field(default_factory=set)  # the names of the actions that were taken
+    safe: int = 0  # actions that are taken alone where they are possible
     loss: float = 0.0  # the most that the probability can be that a state was taken for another
 
     @property
