@@ -182,7 +182,7 @@ def _print_exploration(options: Options, found: Exploration, names: set[str]) ->
     if found.represented > found.states:
         console.print(f"by symmetry they stand for {found.represented:,} states")
     if found.safe:
-        console.print(f"{found.safe} of the actions are safe, and taken alone where they are possible")
+        console.print(f"{found.safe} actions are safe, and taken alone where they are possible")
     if found.loss:
         console.print(f"by hashes alone: probability of a lost state below {found.loss:.1g}")
 
