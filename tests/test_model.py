@@ -77,7 +77,8 @@ def test_states_of_several_words_are_told_apart() -> None:
 @pytest.mark.parametrize(
     "options",
     [Options(2, 2, 2, 1, 0), Options(1, 3, 2, 1, 1), Options(3, 1, 2, 1, 0),
-     *(PRESETS[name] for name in ("core", "requests", "bitmap-always", "grouped", "again"))],
+     *(PRESETS[name] for name in ("core", "requests", "bitmap-always", "grouped", "again")),
+     PRESETS["tail"], replace(PRESETS["tail"], clusters=3, again=0, sync="full")],
     ids=lambda options: options.describe(),
 )  # fmt: skip
 def test_symmetry_keeps_one_of_each_kind(options: Options) -> None:
@@ -128,7 +129,19 @@ PER_DRIVE = {
     "busy",
     "broken",
 }
-PER_CLUSTER = {"src", "old", "tgt", "copied", "cut", "base", "dirty", "todo", "snap"}
+PER_CLUSTER = {
+    "src",
+    "old",
+    "tgt",
+    "copied",
+    "cut",
+    "base",
+    "dirty",
+    "todo",
+    "snap",
+    "tail",
+    "reach",
+}
 
 
 def test_a_packed_state_is_read_back() -> None:

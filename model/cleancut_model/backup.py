@@ -38,6 +38,7 @@ class Backup(Surroundings, Copying, Jobs):
         self.event = m.enum("Event", "NO_EVENT COMPLETED FAILED CANCELLED TWICE")
         self.guest = m.enum("Guest", "G_IDLE ARRIVED CBW_READ CBW_WRITE WRITING")
         self.copy = m.enum("Copy", "B_IDLE READ WRITE")
+        self.extent = m.enum("Extent", "NOTHING TO_END WHOLE")
         self._declare()
         self._declare_parts()
         for rule in RULES:
@@ -83,6 +84,11 @@ class Backup(Surroundings, Copying, Jobs):
             # Ghost: what the target's clusters lie upon, earlier backups or the backing file.
             m.variable("base", self.value, drive, cluster, init="src")
             m.variable("todo", m.boolean, drive, cluster, init=False)  # frozen for the job
+        if options.tail:
+            m.variable("tail", m.boolean, drive, cluster, init=lambda _, c: self.is_last(c))
+            m.variable("glen", self.extent, drive, self.request)  # how far a copy under way goes
+            m.variable("blen", self.extent, drive, self.worker)
+            m.variable("reach", self.extent, drive, cluster)  # how far the target was written
         if options.snapshot:
             m.variable("snapped", m.boolean, drive, init=False)
             m.variable("snap", self.value, drive, cluster)  # what its snapshot holds

@@ -10,7 +10,7 @@ from typing import Any
 
 import z3
 
-from cleancut_model.language import Declarations, Field, Key, Reader, Sort, State, Term
+from cleancut_model.language import Declarations, Field, Key, Reader, Sort, State, Term, is_function
 
 Name = tuple[str, tuple[int, ...]]
 
@@ -144,7 +144,7 @@ class Finite(Declarations):
                 if conditions is None:
                     continue
                 new = value
-                if callable(value) and not z3.is_expr(value):
+                if is_function(value):
                     new = value(*[s.values[i] for s, i in zip(of.index, index, strict=True)])
                 new = self.constant(of.sort, new)
                 name = (of.name, index)
@@ -156,7 +156,11 @@ class Finite(Declarations):
         """The first state; where any value will do it is 0."""
         found = {}
         for name in self.names():
-            start = self.fields[name[0]].init
+            of = self.fields[name[0]]
+            start = of.init
+            if is_function(start):
+                key = [s.values[i] for s, i in zip(of.index, name[1], strict=True)]
+                start = z3.simplify(self.constant(of.sort, start(*key)))
             found[name] = 0 if start is None or isinstance(start, str) else _as_int(start)
         return found
 

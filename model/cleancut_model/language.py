@@ -36,7 +36,8 @@ class Sort:
 class Field:
     """A state variable, indexed or not.
 
-    `init` is a constant, None where any value will do, or the name of a variable that it equals.
+    `init` is a constant, a function of the indices, None where any value will do, or the name of
+    a variable that it equals.
     """
 
     name: str
@@ -178,7 +179,8 @@ class Declarations:
 
     def variable(self, name: str, sort: Sort, *index: Sort, init: Any = 0) -> None:
         """Declare a variable; `init=None` means any value, a name that variable's."""
-        start = init if init is None or isinstance(init, str) else self.constant(sort, init)
+        plain = init is not None and not isinstance(init, str) and not is_function(init)
+        start = self.constant(sort, init) if plain else init
         self.fields[name] = Field(name, sort, index, start)
 
     @staticmethod
@@ -189,6 +191,11 @@ class Declarations:
         if isinstance(value, int):
             return sort.values[value] if sort.values else sort.zero
         return value
+
+
+def is_function(value: Any) -> bool:
+    """Whether a value is told of each element, by a function of its indices."""
+    return callable(value) and not z3.is_expr(value)
 
 
 def conjunction(terms: Iterator[Term] | list[Term]) -> Term:

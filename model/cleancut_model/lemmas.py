@@ -152,6 +152,12 @@ def errors_fit_the_job(p: Backup, s: State) -> Term:
     return p.every(lambda d: Implies(s.error[d], Or(p.job_is(s, d, "ABORTING"), p.over(s, d))))
 
 
+@lemma("tail")
+def what_is_copied_reaches_the_end(p: Backup, s: State) -> Term:
+    """A cluster that is marked as copied was written to its end."""
+    return clusters(p, lambda d, c: Implies(s.copied[d, c], s.reach[d, c] == p.length(s, d, c)))
+
+
 @lemma("grouped")
 def a_group_moves_as_one(p: Backup, s: State) -> Term:
     """If one job of a group is pending none runs; if one has failed none goes on."""

@@ -40,6 +40,7 @@ class Options:
     speed: bool = False  # block-job-set-speed
     leaves: bool = False  # the client disconnects and comes back
     dies: bool = False  # the process ends at any step
+    tail: bool = False  # the last cluster of each drive reaches beyond the drive's end
     source_policy: str = ""  # on-source-error, where it is not `policy`
     target_policy: str = ""  # on-target-error, where it is not `policy`
 
@@ -190,9 +191,10 @@ PARTS: Final[dict[str, str]] = {
     "speed": "set-speed",
     "leaves": "the client may disconnect",
     "dies": "the process may end at any step",
+    "tail": "a partial last cluster",
 }
 
-_ALL_PARTS: Final[dict[str, Any]] = {name: name != "clears" for name in PARTS}
+_ALL_PARTS: Final[dict[str, Any]] = {name: name not in ("clears", "tail") for name in PARTS}
 
 #: Small instances that together have every part of the protocol.
 PRESETS: Final[dict[str, Options]] = {
@@ -208,6 +210,7 @@ PRESETS: Final[dict[str, Options]] = {
     "bitmap-never": Options(1, 2, 2, 2, 1, sync="bitmap", bitmap_mode="never", again=1),
     "bitmap-always": Options(1, 2, 2, 2, 1, sync="bitmap", bitmap_mode="always", again=1),
     "grouped-bitmaps": Options(2, 1, 2, 2, 1, sync="incremental", grouped=True, again=1),
+    "tail": Options(1, 2, 2, 2, 1, tail=True, sync="incremental", again=1),
     "top": Options(1, 2, 2, 2, 1, sync="top", again=1),
     "none": Options(2, 1, 2, 2, 1, sync="none"),
     "again": Options(2, 1, 2, 1, 1, again=1),

@@ -9,7 +9,17 @@ from typing import Any
 
 import z3
 
-from cleancut_model.language import Action, Declarations, Field, Key, Reader, Sort, State, Term
+from cleancut_model.language import (
+    Action,
+    Declarations,
+    Field,
+    Key,
+    Reader,
+    Sort,
+    State,
+    Term,
+    is_function,
+)
 
 _ENUMS: dict[tuple[str, ...], tuple[Any, list[Term]]] = {}
 
@@ -118,7 +128,7 @@ class Unbounded(Declarations):
                     for sort, k, p in zip(of.index, key, place, strict=True)
                     if not isinstance(p, slice)
                 ]
-                term = new(*key) if callable(new) and not z3.is_expr(new) else new
+                term = new(*key) if is_function(new) else new
                 term = self.constant(of.sort, term)
                 value = z3.If(z3.And(conditions), term, value) if conditions else term
             return value
@@ -140,7 +150,8 @@ class Unbounded(Declarations):
                 continue
             if of.index:
                 bound = [z3.FreshConst(s.sort, "i") for s in of.index]
-                facts.append(z3.ForAll(bound, self._value(of, tuple(bound)) == start))
+                value = start(*bound) if is_function(start) else start
+                facts.append(z3.ForAll(bound, self._value(of, tuple(bound)) == value))
             else:
                 facts.append(self._value(of, ()) == start)
         return z3.And(facts)

@@ -1,6 +1,7 @@
 """Symmetry: of all states that differ only in the names of clusters, or of drives, one is kept.
 
-The clusters of a drive may always be renamed, each drive's on its own: no action tells them apart.
+The clusters of a drive may always be renamed, each drive's on its own: no action tells them apart,
+but for those of another kind, which differ in a variable that never changes.
 Drives stand in the order of the transaction, so they are alike only once it is over, and only if
 no other will follow. The smallest state of those that are alike stands for them.
 """
@@ -25,8 +26,9 @@ class Symmetry:
         """The C functions `canonical` and `alike`, the number of states that one stands for."""
         lines = ["static inline void canonical(word *s)", "{", "    word a, b, x;"]
         for drive in self._drives:
-            for one, other in _network(len(self._clusters)):
-                lines += self._order_clusters(drive, one, other)
+            for kind in self._kinds(drive):
+                for one, other in _network(len(kind)):
+                    lines += self._order_clusters(drive, kind[one], kind[other])
         lines += self._order_drives()
         lines += [
             "}",
@@ -37,12 +39,28 @@ class Symmetry:
         ]
         lines += ["    unsigned run;", "    word a, b;"]
         for drive in self._drives:
-            lines += self._count([self._key(drive, cluster) for cluster in self._clusters])
+            for kind in self._kinds(drive):
+                lines += self._count([self._key(drive, cluster) for cluster in kind])
         if self._drives_are_alike():
             lines.append(f"    if ({self._over()}) {{")
             lines += self._count([self._drive_key(drive) for drive in self._drives])
             lines.append("    }")
         return "\n".join([*lines, "    return n;", "}"]) + "\n"
+
+    def _kinds(self, drive: int) -> list[list[int]]:
+        """The clusters of a drive, those together that are alike in what never changes."""
+        initial = self._language.initial()
+        kinds: dict[tuple[int, ...], list[int]] = {}
+        for cluster in self._clusters:
+            kind = tuple(
+                initial[name]
+                for name, place in self._layout.places.items()
+                if not place.bits
+                and drive_of(self._language, name) == drive
+                and cluster_of(self._language, name) == cluster
+            )
+            kinds.setdefault(kind, []).append(cluster)
+        return list(kinds.values())
 
     def _order_clusters(self, drive: int, one: int, other: int) -> list[str]:
         """Exchange two clusters if they are in the wrong order."""

@@ -3,6 +3,7 @@
 from cleancut_model.properties import (
     bitmaps,
     point_in_time,
+    tail,
     transaction,
 )  # they register their claims
 from cleancut_model.properties.jobs import STATUS, follows
@@ -19,6 +20,7 @@ __all__ = [
     "follows",
     "of_instance",
     "point_in_time",
+    "tail",
     "transaction",
     "waits",
 ]

@@ -194,6 +194,23 @@ def a_backup_is_given_up(p: Backup, s: State) -> Term:
     return _some(p, lambda d: And(s.broken[d], s.js[d] == p.job.ABORTING))
 
 
+@sometimes("tail", "ends")
+def a_tail_is_copied(p: Backup, s: State) -> Term:
+    """A backup has completed of which the partial last cluster is a part."""
+    return _some_cluster(
+        p,
+        lambda d, c: And(
+            s.final[d] == p.event.COMPLETED, s.tail[d, c], s.reach[d, c] == p.extent.TO_END
+        ),
+    )
+
+
+@sometimes("tail")
+def a_tail_is_copied_before_a_write(p: Backup, s: State) -> Term:
+    """A guest's write to the partial last cluster copies it first."""
+    return _some_request(p, lambda d, r: And(p.in_cbw(s, d, r), s.tail[d, s.gc[d, r]]))
+
+
 # ---- jobs
 
 

@@ -18,6 +18,8 @@ class Copying(Guest):
         s.when(no_overlap=self.each_request(lambda r: Not(self.holds(s, d, r, c))))
         s.when(not_twice=self.each_worker(lambda x: Not(And(x != w, self.copies(s, d, x, c)))))
         s.b[d, w], s.bc[d, w] = self.copy.READ, c
+        if self.options.tail:
+            s.blen[d, w] = self.length(s, d, c)
 
     @action("dwc", "ends")
     def copy_read(self, s: State, d: Term, w: Term, c: Term) -> None:
@@ -30,7 +32,9 @@ class Copying(Guest):
         """The cluster is on the target."""
         s.when(writing=s.b[d, w] == self.copy.WRITE, cluster=s.bc[d, w] == c)
         s.tgt[d, c], s.copied[d, c] = s.bbuf[d, w], True
-        self.forget(s, "b bc bbuf", d, w)
+        if self.options.tail:
+            self.reaches(s, d, c, s.blen[d, w])
+        self.forget(s, "b bc bbuf blen", d, w)
 
     @action("dwce", "ends")
     def fail_copy_read(self, s: State, d: Term, w: Term, c: Term, e: Term) -> None:
@@ -47,7 +51,7 @@ class Copying(Guest):
     def fail_copy(self, s: State, d: Term, w: Term, e: Term, policy: str) -> None:
         """What a policy does about an error: nothing, or it pauses the job, or ends it."""
         self.spend_error(s, d)
-        self.forget(s, "b bc bbuf", d, w)
+        self.forget(s, "b bc bbuf blen", d, w)
         if policy == "ignore":
             return
         hit, stops = self.job_is(s, d, "RUNNING PAUSED"), self.stops(policy, e)

@@ -46,6 +46,8 @@ class Guest(Words):
         self._may_start(s, d, r)
         s.when(copy=self._copy_first(s, d, r))
         s.g[d, r] = self.guest.CBW_READ
+        if self.options.tail:
+            s.glen[d, r] = self.length(s, d, s.gc[d, r])
 
     @action("drc")
     def cbw_read(self, s: State, d: Term, r: Term, c: Term) -> None:
@@ -58,7 +60,10 @@ class Guest(Words):
         """It is on the target; now the guest's own write goes on."""
         s.when(writing=s.g[d, r] == self.guest.CBW_WRITE, cluster=s.gc[d, r] == c)
         s.tgt[d, c], s.copied[d, c] = s.gbuf[d, r], True
-        s.g[d, r], s.gbuf[d, r] = self.guest.WRITING, 0
+        if self.options.tail:
+            self.reaches(s, d, c, s.glen[d, r])
+        s.g[d, r] = self.guest.WRITING
+        self.forget(s, "gbuf glen", d, r)
 
     @action("dr")
     def guest_done(self, s: State, d: Term, r: Term) -> None:
@@ -84,10 +89,11 @@ class Guest(Words):
     def _fail_cbw(self, s: State, d: Term, r: Term) -> None:
         self.spend_error(s, d)
         if not self.options.breaks:
-            self.forget(s, "g gc gv gbuf", d, r)
+            self.forget(s, "g gc gv gbuf glen", d, r)
             return
         hit = self.job_is(s, d, "RUNNING PAUSED")
-        s.g[d, r], s.gbuf[d, r] = self.guest.WRITING, 0
+        s.g[d, r] = self.guest.WRITING
+        self.forget(s, "gbuf glen", d, r)
         s.broken[d] = True
         s.js[d] = If(hit, self.job.ABORTING, s.js[d])
         s.error[d] = Or(s.error[d], hit)

@@ -41,7 +41,7 @@ class Surroundings(Transaction):
         s.tx = self.tx.DEAD
         everywhere = slice(None)
         self.forget(s, "js drained error busy broken cleared", everywhere)
-        self.forget(s, "g gc gv gbuf b bc bbuf copied", everywhere, everywhere)
+        self.forget(s, "g gc gv gbuf glen b bc bbuf blen copied", everywhere, everywhere)
 
     @action("", "dies", "repeats")
     def restart(self, s: State) -> None:

@@ -69,6 +69,7 @@ class Transaction(Words):
         s.tx = self.tx.COMMIT
         s.js[d] = self.job.RUNNING
         s.tgt[d, :] = 0
+        self.forget(s, "reach", d, slice(None))
         s.cut[:, :] = lambda x, c: If(first, s.src[x, c], s.cut[x, c])
         self._freeze(s, d)
 

@@ -23,7 +23,12 @@ PARAMETERS: Final = {
 JOBS: Final = "NONE CREATED RUNNING PAUSED WAITING PENDING ABORTING CONCLUDED GONE"
 
 #: Values and variables that only instances with some parts have; others leave them out.
-PARTLY: Final = frozenset(("WAITING", "CONCLUDED", "DEAD", "snapped", "cleared", "broken", "busy"))
+PARTLY: Final = frozenset(
+    (
+        *("WAITING", "CONCLUDED", "DEAD", "snapped", "cleared", "broken", "busy"),
+        *("glen", "blen", "reach"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Words:
     event: Sort
     guest: Sort
     copy: Sort
+    extent: Sort
 
     def is_in(self, value: Term, sort: Sort, names: str) -> Term:
         """Whether a value is one of these; names that only other instances have are left out."""
@@ -154,6 +160,19 @@ class Words:
     def needed(self, s: State, d: Term, c: Term) -> Term:
         """The old content of the cluster is still only on the drive."""
         return And(self.kept(s, d, c), Not(s.copied[d, c]))
+
+    def is_last(self, c: Term) -> Term:
+        """No cluster of the drive comes after this one."""
+        return self.m.all(self.cluster, lambda x: Not(self.m.less(c, x)))
+
+    def length(self, s: State, d: Term, c: Term) -> Term:
+        """How far a copy of this cluster may go: a partial last one to the drive's end."""
+        return If(s.tail[d, c], self.extent.TO_END, self.extent.WHOLE)
+
+    def reaches(self, s: State, d: Term, c: Term, length: Term) -> None:
+        """The target's cluster has been written so far; what lies beyond stays as it was."""
+        whole = self.extent.WHOLE
+        s.reach[d, c] = If(s.reach[d, c] == whole, whole, length)
 
     def restored(self, s: State, d: Term, c: Term) -> Term:
         """What the target, with what lies below it, holds."""

@@ -1,0 +1,28 @@
+"""Deliberate bugs: each a small change of the protocol, and the claims that it breaks.
+
+They are modelled on real ones of this area.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from cleancut_model.bugs import bitmaps, copying, jobs, transaction
+from cleancut_model.bugs.bug import Bug
+from cleancut_model.language import Mutation
+from cleancut_model.options import PRESETS, Options
+
+__all__ = ["BUGS", "Bug", "instance_of", "mutations"]
+
+BUGS: Final[dict[str, Bug]] = {
+    bug.name: bug for chapter in (transaction, copying, jobs, bitmaps) for bug in chapter.BUGS
+}
+
+
+def instance_of(name: str) -> Options:
+    """A small instance in which the bug shows, with the bug in it."""
+    return replace(PRESETS[BUGS[name].preset], bug=name)
+
+
+def mutations(name: str) -> tuple[Mutation, ...]:
+    """The changes of a bug; none for the empty name."""
+    return BUGS[name].mutations if name else ()
