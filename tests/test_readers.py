@@ -1,6 +1,5 @@
-"""What else reads the model: plain Python, liveness, Spin, solvers, drawings, exports."""
+"""What else reads the model: plain Python, Spin, solvers, drawings, exports."""
 
-import itertools
 import json
 import shutil
 import subprocess
@@ -9,8 +8,6 @@ from xml.etree import ElementTree
 
 import pytest
 import z3
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cleancut_conformance.cli import main
 from cleancut_model.backup import Options
@@ -20,12 +17,9 @@ from cleancut_model.concrete import Run
 from cleancut_model.drawing import ARROWS
 from cleancut_model.elaborated import elaborate
 from cleancut_model.explore import explore, explore_in_python
-from cleancut_model.explore.components import components
-from cleancut_model.explore.liveness import Graph, never_ends
 from cleancut_model.export import bounded, chc, promela
 from cleancut_model.options import PRESETS
 from cleancut_model.properties import WITNESSES, of_instance
-from cleancut_model.properties.liveness import ENDS
 from cleancut_spec.schedule import STEPS as LABELS
 from tests.handwritten_model import GOLDEN
 
@@ -39,50 +33,6 @@ def test_plain_python_counts_the_same(options: Options) -> None:
     fast, slow = explore(options), explore_in_python(compile_model(options))
     assert (fast.states, fast.transitions) == (slow.states, slow.transitions)
     assert (fast.taken, fast.witnesses) == (slow.taken, slow.witnesses)
-
-
-@given(st.integers(1, 7), st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6))))
-def test_components_are_the_classes_of_mutual_reach(size: int, pairs: set[tuple[int, int]]) -> None:
-    pairs = {(a, b) for a, b in pairs if a < size and b < size}
-    edges = [[(0, b) for a, b in sorted(pairs) if a == node] for node in range(size)]
-    reach = {(a, a) for a in range(size)} | pairs
-    for middle, a, b in itertools.product(range(size), repeat=3):
-        if (a, middle) in reach and (middle, b) in reach:
-            reach.add((a, b))
-    classes = {frozenset(b for b in range(size) if {(a, b), (b, a)} <= reach) for a in range(size)}
-    assert {frozenset(c) for c in components(edges, set(range(size)))} == classes
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "everything"])
-def test_everything_ends_in_every_fair_run(preset: str) -> None:
-    options = PRESETS[preset]
-    graph = Graph(options)
-    claims = [name for name, ends in ENDS.items() if options.has(*ends.needs)]
-    assert [name for name in claims if never_ends(graph, options, name, "strong")] == []
-
-
-def test_weak_fairness_is_enough_without_a_client_that_pauses() -> None:
-    options = Options(2, 1, 2, 1, 1, control=False)
-    graph = Graph(options)
-    assert [name for name in ENDS if never_ends(graph, options, name, "weak")] == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "text"),
-    [
-        (["--drives", "1"], 0, "every_started_job_ends   holds"),
-        (["--fairness", "weak"], 1, "round 2 states for ever, by\n        pause d0"),
-        (["--bug", "resume-from-start"], 1, "every_started_job_ends may fail for d0"),
-        (["--clusters", "2", "--writes", "3"], 2, "choose a smaller instance"),
-    ],
-)
-def test_the_liveness_command(
-    arguments: list[str], code: int, text: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["liveness", *arguments]) == code
-    captured = capsys.readouterr()
-    assert text in captured.out + captured.err
 
 
 @pytest.mark.slow

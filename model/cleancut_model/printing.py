@@ -27,6 +27,10 @@ PYTHON: Final = Dialect(
     "True", "False", " and ", " or ", "==", "!=",
     "(not {0})", "(not {0} or {1})", "({1} if {0} else {2})",
 )  # fmt: skip
+NUMPY: Final = Dialect(
+    "true", "false", " & ", " | ", "==", "!=",
+    "(~{0})", "(~{0} | {1})", "where({0}, {1}, {2})",
+)  # fmt: skip
 C: Final = Dialect(
     "1", "0", " && ", " || ", "==", "!=", "(!{0})", "(!{0} || {1})", "({0} ? {1} : {2})"
 )

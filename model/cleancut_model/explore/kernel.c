@@ -10,8 +10,8 @@
  * Options of the build: MODEL (the generated source), THREADS (at most), COMPACT (keep 63 bits of a
  * hash in place of the state), SYMMETRY (of states that are alike keep the one that the model's
  * `canonical` makes of them), REDUCE (where a step is safe, take it alone).
- * Arguments: the limits of states, bytes and seconds (0: none), and `trace` to keep parents, which
- * one thread does alone.
+ * Arguments: the limits of states, bytes and seconds (0: none); then `trace` to keep parents, which
+ * one thread does alone, or `graph STATES STEPS` to write the graph to these files.
  * Output: JSON lines, progress once a second and the result at the end.
  */
 #define _GNU_SOURCE
@@ -69,6 +69,7 @@ static inline unsigned alike(const word *state);
 #include MODEL
 
 #include "table.h"
+#include "graph.h"
 
 /* ---- the levels: lists of blocks of states, each with its place in the log when tracing */
 
@@ -226,6 +227,10 @@ static inline void emit(worker *me, const word *state, unsigned action)
     word hash = hash_of(state);
     word *recent = me->recent[hash % RECENT];
     word difference = 0;
+    if (__builtin_expect(graph != NULL, 0)) {
+        write_step(state, action);
+        return;
+    }
     for (int i = 0; i < WORDS; i++)
         difference |= recent[i] ^ state[i];
     if (!difference) /* it is in the table, or waits in the batch to get there */
@@ -531,7 +536,7 @@ int main(int argc, char **argv)
     max_states = strtoull(argv[1], NULL, 10);
     max_bytes = strtoull(argv[2], NULL, 10);
     max_seconds = strtoull(argv[3], NULL, 10);
-    tracing = argc > 4;
+    tracing = argc == 5;
     threads = tracing ? 1 : THREADS;
     started = told = now();
     start();
@@ -542,6 +547,8 @@ int main(int argc, char **argv)
     run(NULL);
     for (int i = 1; i < threads; i++)
         pthread_join(others[i], NULL);
+    if (argc > 6 && !found.kind && !limit[0])
+        write_graph(workers[0], argv[5], argv[6]);
     print_result();
     return 0;
 }

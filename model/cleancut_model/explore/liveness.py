@@ -5,23 +5,23 @@ is weakly fair if no fair action stays enabled there without being taken, strong
 enabled there at all without being taken (Emerson and Lei, 1987). A run may also rest in a state.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import z3
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from cleancut_model.compiled import Compiled, Values, compile_model, predicate
-from cleancut_model.elaborated import elaborate
-from cleancut_model.explore.build import SearchError
-from cleancut_model.explore.components import components
-from cleancut_model.options import Options
+from cleancut_model.elaborated import Elaborated
+from cleancut_model.explore.graph import Graph, Truths
 from cleancut_model.properties.liveness import ANSWERS, ENDS
 from cleancut_spec.schedule import Label
 
 Fairness = Literal["weak", "strong"]
-MOST_STATES = 400_000
+Masks = NDArray[np.uint64]
+GROUP_BITS = 64
 
 
 @dataclass(slots=True)
@@ -35,115 +35,103 @@ class Lasso:
     states: int = 0  # in the round
 
 
-class Graph:
-    """All states of an instance and the steps between them; raises SearchError if too many."""
+def fair_masks(model: Elaborated) -> Masks:
+    """For each action a bit in a row of words; without one it is not fair.
 
-    def __init__(self, options: Options, progress: Callable[[int], None] | None = None) -> None:
-        self.model: Compiled = compile_model(options)
-        self.states: list[Values] = [self.model.initial]
-        self.edges: list[list[tuple[int, int]]] = []  # of each state: action, state
-        numbers = {self.model.initial: 0}
-        for state in self.states:
-            here = []
-            for action, after in self.model.successors(state):
-                at = numbers.setdefault(after, len(numbers))
-                if at == len(self.states):
-                    self.states.append(after)
-                here.append((action, at))
-            self.edges.append(here)
-            if len(self.states) > MOST_STATES:
-                raise SearchError(f"more than {MOST_STATES:,} states: choose a smaller instance")
-            if progress is not None and len(self.edges) % 10_000 == 0:
-                progress(len(self.edges))
-        self.fair = _fair_groups(self.model)
-        self.enabled = [self._mask(here) for here in self.edges]
-
-    def _mask(self, steps: Iterable[tuple[int, int]]) -> int:
-        mask = 0
-        for action, _ in steps:
-            mask |= self.fair[action]
-        return mask
-
-    def taken(self, component: set[int]) -> int:
-        """The fair actions that are taken within a component."""
-        return self._mask(
-            step for at in component for step in self.edges[at] if step[1] in component
-        )
-
-    def way_to(self, goals: set[int]) -> list[int]:
-        """The actions of a shortest run to one of these states."""
-        origin: dict[int, tuple[int, int] | None] = {0: None}
-        queue = deque([0])
-        while (at := queue.popleft()) not in goals:
-            for action, after in self.edges[at]:
-                if after not in origin:
-                    origin[after] = at, action
-                    queue.append(after)
-        actions: list[int] = []
-        while (step := origin[at]) is not None:
-            at, action = step
-            actions.append(action)
-        return actions[::-1]
-
-
-def _fair_groups(model: Compiled) -> list[int]:
-    """For each action a bit; actions that differ only in cluster or value share it; 0: not fair."""
-    bits: dict[tuple[object, ...], int] = {}
-    masks = []
+    Actions that differ only in cluster, value or errno share a bit.
+    """
+    groups: dict[tuple[object, ...], int] = {}
     for label, goes_on in zip(model.labels, model.goes_on, strict=True):
         if goes_on or label.name in ANSWERS:
-            key = (label.name, label.drive, label.request)
-            masks.append(bits.setdefault(key, 1 << len(bits)))
-        else:
-            masks.append(0)
+            groups.setdefault((label.name, label.drive, label.request), len(groups))
+    masks = np.zeros((len(model.labels), len(groups) // GROUP_BITS + 1), np.uint64)
+    for row, label in zip(masks, model.labels, strict=True):
+        group = groups.get((label.name, label.drive, label.request))
+        if group is not None:
+            row[group // GROUP_BITS] = np.uint64(1 << group % GROUP_BITS)
     return masks
 
 
-def _fair_component(graph: Graph, among: set[int], fairness: Fairness) -> set[int] | None:
-    """A component among these states in which a fair run can stay."""
-    todo = [among]
-    while todo:
-        for component in components(graph.edges, todo.pop()):
-            taken = graph.taken(component)
-            masks = [graph.enabled[at] for at in component]
+def _gather(operation: np.ufunc, masks: Masks, owners: NDArray[np.intp], size: int) -> Masks:
+    """The masks of each owner, joined; an owner of none has none."""
+    found = np.zeros((size, masks.shape[1]), np.uint64)
+    if len(owners):
+        order = np.argsort(owners, kind="stable")
+        starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
+        found[owners[order][starts]] = operation.reduceat(masks[order], starts, axis=0)
+    return found
+
+
+class Fair:
+    """The fair actions of a graph, and the components in which a fair run can stay."""
+
+    def __init__(self, graph: Graph, masks: Masks | None = None) -> None:
+        self._graph = graph
+        self._masks = fair_masks(graph.model) if masks is None else masks
+        owners = graph.before.astype(np.intp)
+        self._enabled = _gather(np.bitwise_or, self._masks[graph.action], owners, graph.size)
+
+    def component(self, among: Truths, fairness: Fairness) -> Truths | None:
+        """The nearest component among these states in which a fair run can stay, if any."""
+        while among.any():
+            nodes = np.flatnonzero(among)
+            graph = self._graph
+            labels, count, inside = self._components(among, nodes)
+            taken = _gather(
+                np.bitwise_or,
+                self._masks[graph.action[inside]],
+                labels[graph.before[inside]],
+                count,
+            )
+            join = np.bitwise_or if fairness == "strong" else np.bitwise_and
+            wanted = _gather(join, self._enabled[nodes], labels[nodes], count)
+            starved = wanted & ~taken
+            satisfied = np.flatnonzero(~starved.any(axis=1))
+            if len(satisfied):
+                nearest = graph.nearest(np.isin(labels, satisfied))
+                found: Truths = labels == labels[nearest]
+                return found
             if fairness == "weak":
-                always = masks[0]
-                for mask in masks:
-                    always &= mask
-                if not always & ~taken:
-                    return component
-                continue
-            some = 0
-            for mask in masks:
-                some |= mask
-            starved = some & ~taken
-            if not starved:
-                return component
-            rest = {at for at in component if not graph.enabled[at] & starved}
-            if rest:
-                todo.append(rest)
-    return None
+                return None
+            kept = ~(self._enabled[nodes] & starved[labels[nodes]]).any(axis=1)
+            among = np.zeros(graph.size, np.bool_)
+            among[nodes[kept]] = True
+        return None
+
+    def _components(
+        self, among: Truths, nodes: NDArray[np.intp]
+    ) -> tuple[NDArray[np.intp], int, NDArray[np.intp]]:
+        """The component of each state, -1 outside; how many; the steps within one."""
+        graph = self._graph
+        steps = np.flatnonzero(among[graph.before] & among[graph.after])
+        place = np.cumsum(among) - 1
+        ends = place[graph.before[steps]], place[graph.after[steps]]
+        ones = np.ones(len(steps), np.int8)
+        matrix = coo_array((ones, ends), shape=(len(nodes), len(nodes))).tocsr()
+        count, found = connected_components(matrix, directed=True, connection="strong")
+        labels = np.full(graph.size, -1, np.intp)
+        labels[nodes] = found
+        return labels, count, steps[found[ends[0]] == found[ends[1]]]
 
 
-def never_ends(graph: Graph, options: Options, claim: str, fairness: Fairness) -> Lasso | None:
+def never_ends(fair: Fair, graph: Graph, claim: str, fairness: Fairness) -> Lasso | None:
     """A fair run in which the claim's condition lasts for ever, or None: there is none."""
-    model = elaborate(options)
+    model = graph.model
     for case, where in ENDS[claim].cases(model.protocol):
-        term = z3.simplify(where(model.language.state()))
-        holds = predicate(model, term)
-        lasting = {at for at, state in enumerate(graph.states) if holds(state)}
-        component = _fair_component(graph, lasting, fairness)
+        lasting = graph.where(z3.simplify(where(model.language.state())))
+        component = fair.component(lasting, fairness)
         if component is not None:
             return _lasso(graph, case, component)
     return None
 
 
-def _lasso(graph: Graph, case: str, component: set[int]) -> Lasso:
-    actions, model = graph.way_to(component), graph.model
+def _lasso(graph: Graph, case: str, component: Truths) -> Lasso:
+    actions, model = graph.way_to(graph.nearest(component)), graph.model
+    inside = component[graph.before] & component[graph.after]
     return Lasso(
         case,
         [model.labels[action] for action in actions],
-        [model.arguments[action].get("v") for action in actions],
-        {str(model.labels[a]) for at in component for a, to in graph.edges[at] if to in component},
-        len(component),
+        [model.instances[action].arguments.get("v") for action in actions],
+        {str(model.labels[action]) for action in np.unique(graph.action[inside])},
+        int(component.sum()),
     )
