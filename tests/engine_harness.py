@@ -2,72 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 from cleancut_reference.block import guest
 from cleancut_reference.block.graph import Graph
-from cleancut_reference.block.memory import MemoryImage
 from cleancut_reference.block.node import Drive
-from cleancut_reference.block.request import Blueprint, DiskRequest, Failed, Op, Opened, Outcome
+from cleancut_reference.block.request import Blueprint, Failed, Opened, Outcome
 from cleancut_reference.block.traffic import GuestOp, Traffic
+from cleancut_reference.disk import Disk
 from cleancut_reference.engine import Engine
+from cleancut_reference.image.image import Image
+from cleancut_reference.image.store import MemoryStore, Store
 from cleancut_reference.jobs.job import Job
+from cleancut_reference.opening import OpenError
 from cleancut_reference.outputs import Event, GuestDone, Output, Reply
 from cleancut_reference.state import Options, State
 from cleancut_reference.step import Step
 from cleancut_spec.schedule import Label
 
 
-class MemoryDisk:
-    """Performs the engine's requests on images in memory; files are found by path."""
+@dataclass
+class MemoryFile:
+    """A file in memory, open."""
 
-    def __init__(self) -> None:
-        self.drives: dict[str, MemoryImage] = {}
-        self.files: dict[str, MemoryImage] = {}
-        self.open: dict[str, tuple[str, bool]] = {}
+    path: str
+    store: Store
+    files: MemoryFiles
+    created: bool
 
-    def perform(self, request: DiskRequest) -> Outcome:
-        match request.op:
-            case Op.READ:
-                return self.image(request.node).read(request.offset_bytes, request.length_bytes)
-            case Op.WRITE:
-                self.image(request.node).write(request.offset_bytes, request.data)
-            case Op.OPEN:
-                assert request.blueprint is not None
-                return self.open_node(request.blueprint, request.create)
-            case Op.FORMAT:
-                self.image(request.node).reset(request.length_bytes)
-            case Op.UNDO_OPEN:
-                for path, created in {self.open.pop(node) for node in request.nodes}:
-                    if created:
-                        del self.files[path]
-            case Op.CLOSE:
-                for node in request.nodes:
-                    del self.open[node]
-        return None
+    @property
+    def identity(self) -> str:
+        return self.path
 
-    def open_node(self, blueprint: Blueprint, create: bool) -> Outcome:
-        if blueprint.driver != "file":
-            child = blueprint.children["file"]
-            assert isinstance(child, Blueprint)
-            opened = self.open_node(child, create)
-            if not isinstance(opened, Opened):
-                return opened
-            self.open[blueprint.name] = self.open[child.name]
-            return replace(
-                opened, name=blueprint.name, driver="raw", identity="", children={"file": opened}
-            )
-        path = str(blueprint.options["filename"])
-        created = path not in self.files
+    def actual_bytes(self) -> int:
+        return sum(end - start for start, end in self.store.data_ranges(0, self.store.size_bytes))
+
+    def remove(self) -> None:
+        del self.files[self.path]
+
+
+class MemoryFiles(dict[str, MemoryStore]):
+    """Files in memory, by path."""
+
+    def open(self, filename: str, read_only: bool, create: bool, anywhere: bool) -> MemoryFile:
+        created = filename not in self
         if created and not create:
-            return Failed("ENOENT")
-        image = self.files.setdefault(path, MemoryImage(0))
-        self.open[blueprint.name] = (path, created)
-        return Opened(blueprint.name, "file", image.size_bytes, path, path, created=created)
-
-    def image(self, node: str) -> MemoryImage:
-        return self.files[self.open[node][0]] if node in self.open else self.drives[node]
+            raise OpenError(f"Could not open '{filename}': No such file or directory")
+        return MemoryFile(filename, self.setdefault(filename, MemoryStore()), self, created)
 
 
 class Harness:
@@ -75,14 +57,15 @@ class Harness:
 
     def __init__(self, sizes_bytes: list[int], options: Options | None = None) -> None:
         graph = Graph()
-        self.disk = MemoryDisk()
-        self.images: dict[str, MemoryImage] = {}
+        self.files = MemoryFiles()
+        self.disk = Disk(self.files)
+        self.images: dict[str, Image] = {}
         for index, size_bytes in enumerate(sizes_bytes):
-            drive = Drive(f"d{index}", graph.build(Opened(graph.new_name(), "memory", size_bytes)))
-            graph.drives.append(drive)
-            assert drive.root is not None
-            self.images[drive.name] = MemoryImage(size_bytes)
-            self.disk.drives[drive.root.name] = self.images[drive.name]
+            plan = Blueprint(graph.new_name(), "memory", {"size": size_bytes})
+            opened = self.disk.open(plan)
+            assert isinstance(opened, Opened)
+            graph.drives.append(Drive(f"d{index}", graph.build(opened)))
+            self.images[f"d{index}"] = self.disk.nodes[plan.name].image
         self.engine = Engine(State(graph, options or Options()))
         self.outputs: list[Output] = []
         self.labels: list[Label] = []
@@ -95,6 +78,11 @@ class Harness:
     def traffics(self) -> list[Traffic]:
         """The guest requests of each drive."""
         return self.state.graph.traffics[: len(self.images)]
+
+    def leaked(self) -> set[str]:
+        """The nodes that only one of the disk and the graph knows."""
+        known = {node.name for node in self.state.graph.nodes.values() if node.job is None}
+        return known ^ set(self.disk.nodes)
 
     def jobs_of(self, drive: int) -> list[Job]:
         return [job for job in self.state.jobs if job.index == drive]

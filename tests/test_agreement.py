@@ -122,7 +122,7 @@ class Both:
         return [cell[0] for cell in cells]
 
     def _target(self, name: str) -> list[int]:
-        image = self.engine.disk.files.get(f"{name}.target")
+        image = self.engine.files.get(f"{name}.target")
         return self._values(image) if image and image.size_bytes else [0] * CLUSTERS
 
     def compare(self) -> None:

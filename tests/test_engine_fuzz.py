@@ -13,12 +13,17 @@ from tests.engine_harness import Harness
 WORDS = st.sampled_from(
     ["d0", "d1", "nope", "", "full", "top", "existing", "absolute-paths", "raw", "qcow2", "stop",
      "ignore", "t", "a/b", "\0", "grouped", "individual", "qemu-io d0 \"write 0 4\"",
-     "qemu-io d1 \"aio_write -P 1 0 8\"", "qemu-io d0 \"read -P 9 0 4\"", "qemu-io d0 'x", "info"]
+     "qemu-io d1 \"aio_write -P 1 0 8\"", "qemu-io d0 \"read -P 9 0 4\"", "qemu-io d0 'x", "info",
+     "qemu-io n0 \"write -z 0 4\"", "qemu-io n1 \"break write_aio A\"",
+     "qemu-io n1 \"resume A\"", "drive_del d0", "drive_add 0 if=none,id=d5,file=t,format=raw",
+     "drive_add 0 id=d0", "n0", "n1", "g", "null-co", "json:{'driver':'null-co','size':8}",
+     "json:{'driver':'raw','file':'n0'}"]
 )  # fmt: skip
 KEYS = st.sampled_from(
     ["device", "target", "sync", "mode", "format", "speed", "job-id", "on-source-error", "force",
      "on-target-error", "actions", "properties", "completion-mode", "command-line", "type", "data",
-     "id", "compress", "flat", "foo"]
+     "id", "compress", "flat", "foo", "node-name", "filename", "driver", "file", "size",
+     "read-only", "inject-error", "image"]
 )  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.floats() | WORDS,
@@ -38,9 +43,22 @@ ARGUMENTS = (
     | st.fixed_dictionaries({"actions": st.lists(ACTION | VALUES, max_size=3)})
     | st.fixed_dictionaries({"device": WORDS}, optional={"force": st.booleans()})
     | st.fixed_dictionaries({"command-line": WORDS})
+    | st.fixed_dictionaries({"device": WORDS, "size": st.integers(-1, 30)})
 )
+NODE = st.fixed_dictionaries(
+    {"driver": st.sampled_from(["raw", "throttle", "qcow2"]), "file": WORDS},
+    optional={"node-name": WORDS, "throttle-group": st.just("g"), "detect-zeroes": VALUES},
+) | st.fixed_dictionaries(
+    {"driver": st.sampled_from(["null-co", "file"]), "node-name": WORDS},
+    optional={"filename": WORDS, "size": st.integers(0, 30), "read-only": st.booleans()},
+)
+GROUP = {"qom-type": "throttle-group", "id": "g", "limits": {"bps-total": 4, "iops-write": 1}}
 NAMES = st.sampled_from([name for name in COMMANDS if name != "quit"])
-REQUEST = st.fixed_dictionaries({"execute": NAMES}, optional={"arguments": ARGUMENTS, "id": VALUES})
+REQUEST = (
+    st.fixed_dictionaries({"execute": NAMES}, optional={"arguments": ARGUMENTS, "id": VALUES})
+    | st.fixed_dictionaries({"execute": st.just("blockdev-add"), "arguments": NODE})
+    | st.just({"execute": "object-add", "arguments": GROUP})
+)
 
 
 @settings(max_examples=400)
@@ -66,5 +84,5 @@ def test_every_request_is_answered_once(requests: list[Any], steps: int) -> None
     for job in list(harness.state.jobs):  # stopped by an error, or paused
         harness.execute("block-job-cancel", device=job.id, force=True)
         harness.run()
-    assert not harness.state.jobs and not harness.disk.open
+    assert not harness.state.jobs and not harness.leaked()
     assert not any(traffic.drained or traffic.requests for traffic in harness.traffics)

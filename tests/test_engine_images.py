@@ -98,7 +98,7 @@ class Images(RuleBasedStateMachine):
     def idle_targets(self) -> dict[str, bytes]:
         """The target files that no job has open, with their content."""
         busy = {job.target.filename for job in self.harness.state.jobs}
-        files = self.harness.disk.files.items()
+        files = self.harness.files.items()
         return {path: i.read(0, i.size_bytes) for path, i in files if path not in busy}
 
     def follow(self, label: Label | None) -> None:
@@ -124,7 +124,7 @@ class Images(RuleBasedStateMachine):
             if "error" in event.data:
                 continue
             drive = int(event.data["device"][1:])
-            target = self.harness.disk.files[f"d{drive}.target"]
+            target = self.harness.files[f"d{drive}.target"]
             assert target.read(0, target.size_bytes) == self.cut[drive], "PIT-ONE-1, PIT-ALL-1"
             assert event.data["offset"] == event.data["len"]
             self.completed += 1
@@ -149,7 +149,7 @@ class Images(RuleBasedStateMachine):
         cut = self.cut[job.index]
         for cluster, copied in enumerate(job.copied):
             place = slice(cluster * CLUSTER, (cluster + 1) * CLUSTER)
-            target = self.harness.disk.image(job.target.name)
+            target = self.harness.disk.nodes[job.target.name].image
             held = target.read(0, target.size_bytes) if copied else self.content[job.index]
             assert bytes(held[place]) == cut[place], "CBW-COPY-1, CBW-ONCE-1"
 

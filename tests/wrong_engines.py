@@ -122,7 +122,7 @@ def empties_targets_in_prepare() -> None:
     def wrong(self: Disk, blueprint: Blueprint, create: bool = False, *rest: Any) -> Any:
         opened = right(self, blueprint, create, *rest)
         if create and not isinstance(opened, Failed):
-            self.images[blueprint.name].reset(0)
+            self.nodes[blueprint.name].image.resize(0)
         return opened
 
     Disk.open = wrong  # type: ignore[method-assign]

@@ -4,46 +4,31 @@ A function returns what the command returns, or something to wait for; it raises
 Arguments have been checked against the schema before.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
 from typing import Any, Final
 
-from cleancut_reference import errors, qemu_io
+from cleancut_reference import block_commands, errors, run_state
 from cleancut_reference.actions.table import read_transaction
 from cleancut_reference.backup_arguments import read_backup
-from cleancut_reference.block import guest
-from cleancut_reference.block.node import Drive
-from cleancut_reference.block.traffic import GuestOp
 from cleancut_reference.jobs.job import Job
+from cleancut_reference.monitor import human_monitor_command
 from cleancut_reference.outputs import Event
 from cleancut_reference.qmp.arguments import schema
-from cleancut_reference.queries import block_info, block_job_info, job_info, named_nodes
+from cleancut_reference.queries import (
+    block_job_info,
+    job_info,
+    query_block,
+    query_named_block_nodes,
+)
 from cleancut_reference.state import State
-from cleancut_reference.step import Step
 from cleancut_reference.transaction import Transaction
+from cleancut_reference.waiting import Wait
 from cleancut_spec import cites
 from cleancut_spec.jobs import ALLOWED, Status, Verb
 
 VERSION: Final = {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": "cleancut 0.1.0"}
 
 Arguments = dict[str, Any]
-
-
-@dataclass(slots=True, eq=False)
-class Wait:
-    """A command that waits, with no step of its own, until `done`; then it answers `value`."""
-
-    done: Callable[[], bool]
-    value: Any
-
-    def steps(self, state: State) -> Iterator[Step]:
-        """None of its own."""
-        return iter(())
-
-    def result(self) -> Any | None:
-        """What to answer; None while it waits."""
-        return self.value if self.done() else None
 
 
 def transaction(state: State, arguments: Arguments) -> Transaction:
@@ -115,39 +100,6 @@ def query_block_jobs(state: State, arguments: Arguments) -> Any:
     return [block_job_info(state, job) for job in reversed(state.jobs)]
 
 
-def human_monitor_command(state: State, arguments: Arguments) -> Any:
-    """`qemu-io DRIVE "COMMAND"`: a guest request; anything else is unknown."""
-    line: str = arguments["command-line"]
-    name = (line.split() or [""])[0]
-    if name != "qemu-io":
-        return f"unknown command: '{name}'\r\n"
-    try:
-        drive_name, command = qemu_io.split_monitor_line(line)
-        drive = state.graph.drive(drive_name)
-        if drive is None:
-            return f"{errors.no_device(drive_name).desc}\r\n"
-        request = qemu_io.parse(command)
-    except qemu_io.IoError as error:
-        return f"{error}\r\n"
-    return _submit(state, drive, request)
-
-
-def _submit(state: State, drive: Drive, command: qemu_io.IoCommand) -> Any:
-    if command.op is GuestOp.FLUSH and drive.root:
-        open_requests = list(drive.root.traffic.requests)
-        return Wait(lambda: all(request.ended for request in open_requests), "")
-    request = guest.submit(
-        state,
-        drive,
-        command.op,
-        command.offset_bytes,
-        command.length_bytes,
-        command.data(),
-        partial(qemu_io.report, command),
-    )
-    return Wait(lambda: request.ended, "") if command.wait else ""
-
-
 @cites("JOB-QUIT-1")
 def quit_server(state: State, arguments: Arguments) -> Wait:
     """Cancel every job, then end."""
@@ -177,10 +129,19 @@ COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "block-job-set-speed": block_job_set_speed,
     "query-block-jobs": query_block_jobs,
     "query-jobs": lambda state, _: [job_info(job) for job in reversed(state.jobs)],
-    "query-block": lambda state, _: [block_info(drive) for drive in state.graph.drives],
-    "query-named-block-nodes": lambda state, _: named_nodes(state),
+    "query-block": query_block,
+    "query-named-block-nodes": query_named_block_nodes,
     "query-version": lambda state, _: VERSION,
-    "query-status": lambda state, _: {"status": "running", "singlestep": False, "running": True},
+    "query-status": run_state.query_status,
+    "query-name": lambda state, _: {},
+    "stop": run_state.stop,
+    "cont": run_state.cont,
+    "blockdev-add": block_commands.blockdev_add,
+    "blockdev-del": block_commands.blockdev_del,
+    "block_resize": block_commands.block_resize,
+    "eject": block_commands.eject,
+    "object-add": block_commands.object_add,
+    "object-del": block_commands.object_del,
     "query-commands": _names,
     "human-monitor-command": human_monitor_command,
     "quit": quit_server,

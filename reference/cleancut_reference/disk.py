@@ -2,193 +2,106 @@
 
 import contextlib
 import errno as errno_module
-import os
-import stat
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Any
 
-from cleancut_reference.arithmetic import round_up
-from cleancut_reference.block.request import Blueprint, DiskRequest, Failed, Op, Opened, Outcome
-
-HEAD_BYTES: Final = 512
-QCOW2_MAGIC: Final = b"QFI\xfb"
-SECTOR_BYTES: Final = 512
-
-
-class Image(Protocol):
-    """What can be read and written."""
-
-    def read(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """The bytes of a range; zeros past the end of what is stored."""
-
-    def write(self, offset_bytes: int, data: bytes) -> None:
-        """Replace the bytes of a range."""
-
-    def reset(self, size_bytes: int) -> None:
-        """Empty the image and give it a size."""
-
-
-class FileImage:
-    """A raw image file, by its descriptor."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-
-    def read(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """The bytes of a range; zeros past the end of the file."""
-        pieces, got = [], 0
-        while got < length_bytes:
-            piece = os.pread(self.descriptor, length_bytes - got, offset_bytes + got)
-            if not piece:
-                pieces.append(bytes(length_bytes - got))
-                break
-            pieces.append(piece)
-            got += len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def write(self, offset_bytes: int, data: bytes) -> None:
-        """Replace the bytes of a range."""
-        view = memoryview(data)
-        while view:
-            done = os.pwrite(self.descriptor, view, offset_bytes)
-            offset_bytes, view = offset_bytes + done, view[done:]
-
-    def reset(self, size_bytes: int) -> None:
-        """Empty the file and give it a size."""
-        os.ftruncate(self.descriptor, 0)
-        os.ftruncate(self.descriptor, size_bytes)
-
-
-@dataclass(slots=True)
-class _File:
-    """An open file; `created` by an OPEN that may still be undone."""
-
-    image: FileImage
-    path: Path
-    created: bool
+from cleancut_reference.block.request import Blueprint, DiskRequest, Failed, Op, Outcome
+from cleancut_reference.image.image import Image, ImageError
+from cleancut_reference.opening import Files, Opener, OpenError, OpenNode, format_image
 
 
 class Disk:
-    """The images of all nodes; what commands open lies under `root`."""
+    """The images of all nodes."""
 
-    def __init__(self, root: Path) -> None:
-        self.images: dict[str, Image] = {}
-        self._files: dict[str, _File] = {}
-        self._root = root.resolve()
+    def __init__(self, files: Files) -> None:
+        self.nodes: dict[str, OpenNode] = {}
+        self._files = files
 
     def perform(self, request: DiskRequest) -> Outcome:
         """Do it; an error of the system is an answer, too."""
         try:
+            if request.op in _IO:
+                return _IO[request.op](self.nodes[request.node].image, request)
             return self._perform(request)
         except OSError as error:
             return Failed(errno_module.errorcode.get(error.errno or 0, "EIO"))
+        except ImageError as error:
+            return Failed("EIO", error.desc)
+
+    def open(self, blueprint: Blueprint, create: bool = False, anywhere: bool = False) -> Outcome:
+        """Open a node and what stands below it; content stays as it is."""
+        opener = Opener(dict(self.nodes), self._files, create, anywhere)
+        try:
+            opened = opener.open(blueprint)
+        except (OpenError, ImageError) as error:
+            added = [name for name in opener.nodes if name not in self.nodes]
+            self.nodes = opener.nodes
+            self._undo(tuple(reversed(added)))
+            return Failed("EINVAL", str(error))
+        self.nodes = opener.nodes
+        return opened
 
     def close(self) -> None:
         """Close all, and remove files whose making was not committed."""
-        for node in list(self._files):
-            with contextlib.suppress(OSError):
-                self._undo(node)
+        for name in reversed(list(self.nodes)):
+            with contextlib.suppress(OSError, ImageError):
+                self._undo((name,))
 
     def _perform(self, request: DiskRequest) -> Outcome:
         match request.op:
-            case Op.READ:
-                image = self.images[request.node]
-                return image.read(request.offset_bytes, request.length_bytes)
-            case Op.WRITE:
-                self.images[request.node].write(request.offset_bytes, request.data)
-            case Op.WRITE_ZEROES:
-                self.images[request.node].write(request.offset_bytes, bytes(request.length_bytes))
             case Op.OPEN:
                 assert request.blueprint is not None
                 return self.open(request.blueprint, request.create)
             case Op.FORMAT:
-                self.images[request.node].reset(request.length_bytes)
-                for file in self._files.values():
-                    file.created = file.created and file.image is not self.images[request.node]
+                format_image(self.nodes[request.node], request.length_bytes)
             case Op.UNDO_OPEN:
-                for node in request.nodes:
-                    self._undo(node)
+                self._undo(request.nodes)
             case Op.CLOSE:
                 self._close(request.nodes)
+            case Op.INFO:
+                return {name: self._info(name) for name in request.nodes}
         return None
 
-    def open(self, blueprint: Blueprint, create: bool = False, anywhere: bool = False) -> Outcome:
-        """Open a node and what stands below it; content stays as it is."""
-        if blueprint.driver == "file":
-            return self._open_file(blueprint, create, anywhere)
-        child = blueprint.children["file"]
-        assert isinstance(child, Blueprint)
-        opened = self.open(child, create, anywhere)
-        if not isinstance(opened, Opened):
-            return opened
-        image = self.images[blueprint.name] = self.images[child.name]
-        driver = blueprint.driver or probe(image.read(0, HEAD_BYTES))
-        return Opened(
-            blueprint.name,
-            driver,
-            opened.size_bytes,
-            opened.filename,
-            children={"file": opened},
-            created=opened.created,
-        )
-
-    def _open_file(self, blueprint: Blueprint, create: bool, anywhere: bool) -> Outcome:
-        """Open a regular file, under the root unless it may lie anywhere."""
-        filename = str(blueprint.options["filename"])
-        if not filename or "\0" in filename:
-            return Failed("ENOENT")
-        path = Path(os.path.realpath(filename if anywhere else self._root / filename))
-        if not anywhere and not path.is_relative_to(self._root):
-            return Failed("EACCES", f"it lies outside the image root '{self._root}'")
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        created = False
-        try:
-            descriptor = os.open(path, flags)
-        except FileNotFoundError:
-            if not create:
-                raise
-            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-            created = True
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(descriptor)
-            return Failed("EINVAL", "it is no regular file")
-        image = FileImage(descriptor)
-        self._files[blueprint.name] = _File(image, path, created)
-        self.images[blueprint.name] = image
-        identity = f"{status.st_dev}:{status.st_ino}"
-        size_bytes = round_up(status.st_size, SECTOR_BYTES)
-        return Opened(blueprint.name, "file", size_bytes, filename, identity, created=created)
-
-    def _close(self, nodes: tuple[str, ...]) -> None:
+    def _close(self, names: tuple[str, ...]) -> None:
         """Close all of them, even where one fails; the first error is the answer."""
-        first: OSError | None = None
-        for node in nodes:
-            self.images.pop(node, None)
-            file = self._files.pop(node, None)
-            if file is None:
-                continue
+        first: OSError | ImageError | None = None
+        for name in names:
+            node = self.nodes.pop(name)
             try:
-                os.fsync(file.image.descriptor)
-            except OSError as error:
+                node.image.close()
+            except (OSError, ImageError) as error:
                 first = first or error
-            os.close(file.image.descriptor)
+            with contextlib.suppress(OSError):
+                node.store.close()
         if first is not None:
             raise first
 
-    def _undo(self, node: str) -> None:
-        self.images.pop(node, None)
-        file = self._files.pop(node, None)
-        if file is None:
-            return
-        try:
-            if file.created:
-                file.path.unlink(missing_ok=True)
-        finally:
-            os.close(file.image.descriptor)
+    def _undo(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            node = self.nodes.pop(name)
+            try:
+                if node.file is not None and node.file.created:
+                    node.file.remove()
+            finally:
+                node.store.close()
+
+    def _info(self, name: str) -> dict[str, Any]:
+        """What of the queries only the image knows."""
+        node = self.nodes.get(name)
+        actual_bytes = node.actual_bytes() if node else None
+        return {} if actual_bytes is None else {"actual-size": actual_bytes}
 
 
-def probe(head: bytes) -> str:
-    """The format of an image by how it begins."""
-    return "qcow2" if head.startswith(QCOW2_MAGIC) else "raw"
+def _write_zeroes(image: Image, request: DiskRequest) -> None:
+    image.write_zeroes(request.offset_bytes, request.length_bytes)
+
+
+_IO: dict[Op, Callable[[Image, DiskRequest], Outcome]] = {
+    Op.READ: lambda image, it: image.read(it.offset_bytes, it.length_bytes),
+    Op.WRITE: lambda image, it: image.write(it.offset_bytes, it.data),
+    Op.WRITE_ZEROES: _write_zeroes,
+    Op.DISCARD: lambda image, it: image.discard(it.offset_bytes, it.length_bytes),
+    Op.FLUSH: lambda image, it: image.flush(),
+    Op.STATUS: lambda image, it: list(image.block_status(it.offset_bytes, it.length_bytes)),
+    Op.RESIZE: lambda image, it: image.resize(it.length_bytes),
+}

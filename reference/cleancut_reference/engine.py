@@ -5,20 +5,23 @@ the schedule's business. Equal inputs and equal schedule give equal outputs.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import chain
 from typing import Any
 
 from cleancut_reference.block import guest
+from cleancut_reference.block.gates import pass_gates, throttled_until_ns
 from cleancut_reference.block.request import Outcome
-from cleancut_reference.commands import COMMANDS, Wait
+from cleancut_reference.commands import COMMANDS
 from cleancut_reference.errors import QmpError, command_not_found
 from cleancut_reference.jobs import backup
 from cleancut_reference.outputs import Output, Reply, Shutdown
+from cleancut_reference.procedure import Procedure
 from cleancut_reference.qmp.arguments import check_arguments
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
 from cleancut_reference.transaction import Transaction
+from cleancut_reference.waiting import Wait
 from cleancut_spec import cites
 from cleancut_spec.schedule import Label
 
@@ -30,7 +33,7 @@ class Engine:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.current: Transaction | Wait | None = None
+        self.current: Transaction | Wait | Procedure | None = None
         self._request: Request = {}
         self._unheard = False  # nobody waits for the current command's answer
         self._queue: deque[tuple[Request, Any]] = deque()
@@ -53,6 +56,7 @@ class Engine:
     def wake_ns(self) -> int | None:
         """The next instant at which time alone enables a step; None if there is none."""
         waits = [job.not_before_ns for job in self.state.jobs]
+        waits += throttled_until_ns(self.state)
         return min((ns for ns in waits if ns > self.state.now_ns), default=None)
 
     def sources(self) -> list[Iterator[Step]]:
@@ -61,7 +65,8 @@ class Engine:
             return []
         guests = [guest.steps(self.state, traffic) for traffic in self.state.graph.traffics]
         jobs = [backup.steps(self.state, job) for job in self.state.jobs]
-        return [self._command_steps(), *guests, *jobs]
+        others = [pass_gates(self.state, steps) for steps in (*guests, *jobs)]
+        return [self._command_steps(), *others]
 
     def steps(self) -> Iterator[Step]:
         """All that can happen next."""
@@ -95,7 +100,9 @@ class Engine:
                 result = self._execute(self._request) if result is None else result
             except QmpError as error:
                 result = error
-            if isinstance(result, Transaction | Wait):
+            if isinstance(result, Generator):
+                result = Procedure(result)
+            if isinstance(result, Transaction | Wait | Procedure):
                 self.current = result
                 return label
             self._reply(result)

@@ -23,9 +23,9 @@ def command_not_found(desc: str) -> QmpError:
     return QmpError("CommandNotFound", desc)
 
 
-def no_device(name: str) -> QmpError:
-    """The device or node does not exist."""
-    return generic(f"Cannot find device='{name}' nor node-name='{name}'")
+def no_device(device: str, node_name: str) -> QmpError:
+    """Neither the drive nor the node exists."""
+    return generic(f"Cannot find device='{device}' nor node-name='{node_name}'")
 
 
 def blocked(name: str, reason: str) -> QmpError:

@@ -33,8 +33,15 @@ class GuestDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Console:
+    """Something that the monitor's `qemu-io` prints besides the results of requests."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """The engine has ended; nothing comes after it."""
 
 
-Output = Reply | Event | GuestDone | Shutdown
+Output = Reply | Event | GuestDone | Console | Shutdown

@@ -1,15 +1,15 @@
 """The commands of `qemu-io`, as they come through `human-monitor-command`, and what they print."""
 
-import shlex
 from dataclasses import dataclass
 from typing import Final
 
+from cleancut_reference.arithmetic import NS_PER_S
 from cleancut_reference.block.traffic import GuestOp
 from cleancut_reference.errors import strerror
-from cleancut_reference.sizes import SizeError, parse_size
+from cleancut_reference.sizes import SECTOR_BYTES, SizeError, parse_size
 
 DEFAULT_PATTERN: Final = 0xCD
-MAX_LENGTH_BYTES: Final = 2**31 - 1
+MAX_LENGTH_BYTES: Final = 2**31 - SECTOR_BYTES
 
 
 class IoError(ValueError):
@@ -26,6 +26,7 @@ class IoCommand:
     pattern: int | None = None
     wait: bool = True  # the monitor command ends only with the request
     quiet: bool = False
+    dump: bool = False  # print what has been read
 
     def data(self) -> bytes:
         """What a write writes."""
@@ -33,50 +34,97 @@ class IoCommand:
         return bytes([pattern]) * self.length_bytes if self.op is GuestOp.WRITE else b""
 
 
-_OPS: Final = {
-    "write": GuestOp.WRITE, "w": GuestOp.WRITE, "aio_write": GuestOp.WRITE,
-    "read": GuestOp.READ, "r": GuestOp.READ, "aio_read": GuestOp.READ,
-    "flush": GuestOp.FLUSH, "f": GuestOp.FLUSH, "aio_flush": GuestOp.FLUSH,
+@dataclass(frozen=True, slots=True)
+class Breakpoint:
+    """`break`, `wait_break`, `resume` or `remove_break`."""
+
+    verb: str
+    tag: str
+    event: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """`aio_flush`: wait for all requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """`length`: print the size."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    """A command of qemu-io with its options, of which those in `valued` take a value."""
+
+    op: GuestOp
+    options: str
+    valued: str
+    help: str
+
+
+_READ: Final = _Usage(GuestOp.READ, "abCqvP:s:l:", "Psl", "reads a number of bytes")
+_WRITE: Final = _Usage(GuestOp.WRITE, "bcCfnquzP:s:", "Ps", "writes a number of bytes")
+_DISCARD: Final = _Usage(GuestOp.DISCARD, "Cq", "", "discards a number of bytes")
+_USAGES: Final = {
+    "read": _READ, "r": _READ, "aio_read": _READ,
+    "write": _WRITE, "w": _WRITE, "aio_write": _WRITE,
+    "discard": _DISCARD, "d": _DISCARD,
 }  # fmt: skip
+_ARGUMENTS: Final = {"break": 2, "wait_break": 1, "resume": 1, "remove_break": 1}
 
 
-def split_monitor_line(line: str) -> tuple[str, str]:
-    """The drive and the command in `qemu-io DRIVE "COMMAND"`; raises IoError."""
-    try:
-        words = shlex.split(line)
-    except ValueError as error:
-        raise IoError(f"qemu-io: {error}") from None
-    words = [word for word in words[1:] if word != "-d"]
-    if len(words) != 2:
-        raise IoError('qemu-io: use it as qemu-io DRIVE "COMMAND"')
-    return words[0], words[1]
-
-
-def parse(command: str) -> IoCommand:
+def parse(line: str) -> IoCommand | Breakpoint | Drain | Length:
     """The request in `write -P 0x11 0 64k` and its like; raises IoError."""
-    name, *words = command.split() or [""]
-    if name not in _OPS:
+    name, *words = line.split() or [""]
+    match name:
+        case "break" | "wait_break" | "resume" | "remove_break":
+            _check_count(name, words, _ARGUMENTS[name])
+            event, tag = words if name == "break" else ("", words[0])
+            return Breakpoint(name, tag, event)
+        case "flush" | "f":
+            return IoCommand(GuestOp.FLUSH, quiet=True)
+        case "aio_flush":
+            return Drain()
+        case "length" | "l":
+            return Length()
+    if name not in _USAGES:
         raise IoError(f'command "{name}" not found')
-    op, wait = _OPS[name], name in ("aio_flush",) or not name.startswith("aio_")
-    if op is GuestOp.FLUSH:
-        return IoCommand(op, wait=wait, quiet=True)
-    pattern, quiet = None, False
+    return _parse_range(name, _USAGES[name], words)
+
+
+def _check_count(name: str, words: list[str], expected: int) -> None:
+    if len(words) != expected:
+        plural = "s" if expected > 1 else ""
+        raise IoError(
+            f"bad argument count {len(words)} to {name}, expected {expected} argument{plural}"
+        )
+
+
+def _parse_range(name: str, usage: _Usage, words: list[str]) -> IoCommand:
+    if len(words) < 2:
+        raise IoError(f"bad argument count {len(words)} to {name}, expected at least 2 arguments")
+    op, pattern, flags = usage.op, None, ""
     while words and words[0].startswith("-"):
         option = words.pop(0)
-        if option == "-P" and words:
+        for flag in option[1:]:
+            if flag not in usage.options.replace(":", ""):
+                raise IoError(f"{name}: invalid option -- '{flag}'\n{name} -- {usage.help}")
+        flags += option[1:]
+        if option[-1] == "P" and words:
             pattern = _pattern(words.pop(0))
-        elif option == "-z" and op is GuestOp.WRITE:
-            pattern = 0
-        elif option in ("-q", "-C", "-f", "-v"):
-            quiet = quiet or option == "-q"
-        else:
-            raise IoError(f"{name}: invalid option {option!r}")
+        elif option[-1] in usage.valued:
+            raise IoError(f"{name}: option -{option[-1]} is not supported by this server")
     if len(words) != 2:
-        raise IoError(f"{name}: takes an offset and a length")
+        raise IoError(f"{name} -- {usage.help}")
     offset_bytes, length_bytes = (_size(word) for word in words)
     if length_bytes > MAX_LENGTH_BYTES:
-        raise IoError(f"length cannot exceed {MAX_LENGTH_BYTES}, given {words[1]}")
-    return IoCommand(op, offset_bytes, length_bytes, pattern, wait, quiet)
+        unless = " without -n" if op is GuestOp.WRITE else ""
+        raise IoError(f"length cannot exceed {MAX_LENGTH_BYTES}{unless}, given {words[1]}")
+    if "z" in flags:
+        op = GuestOp.WRITE_ZEROES
+    wait = not name.startswith("aio_")
+    return IoCommand(op, offset_bytes, length_bytes, pattern, wait, "q" in flags, "v" in flags)
 
 
 def _pattern(word: str) -> int:
@@ -93,13 +141,17 @@ def _size(word: str) -> int:
     try:
         return int(word, 16) if word.lower().startswith("0x") else parse_size(word)
     except (SizeError, ValueError):
-        raise IoError(f"non-numeric length or offset argument -- {word}") from None
+        raise IoError(
+            "Parsing error: non-numeric argument, or extraneous/unrecognized suffix -- " + word
+        ) from None
 
 
-def report(command: IoCommand, errno: str, data: bytes) -> str:
+def report(command: IoCommand, errno: str, data: bytes, elapsed_ns: int) -> str:
     """What qemu-io prints when the request has ended."""
+    verb = "write" if command.op is GuestOp.WRITE_ZEROES else str(command.op)
     if errno:
-        return f"{command.op} failed: {strerror(errno)}\n"
+        # QEMU says nothing of a flush of a drive without medium
+        return "" if command.op is GuestOp.FLUSH else f"{verb} failed: {strerror(errno)}\n"
     lines = []
     if command.op is GuestOp.READ and command.pattern is not None:
         stripped = data.lstrip(bytes([command.pattern]))
@@ -109,17 +161,49 @@ def report(command: IoCommand, errno: str, data: bytes) -> str:
                 f"Pattern verification failed at offset {at}, {command.length_bytes} bytes"
             )
     if not command.quiet:
-        done = "wrote" if command.op is GuestOp.WRITE else "read"
+        if command.dump:
+            lines += _dump(command.offset_bytes, data)
+        done = {"write": "wrote", "read": "read", "discard": "discard"}[verb]
         length = command.length_bytes
         lines.append(f"{done} {length}/{length} bytes at offset {command.offset_bytes}")
-        lines.append(f"{_human(length)}, 1 ops")
+        lines.append(f"{human(length)}, 1 ops; {_rates(length, elapsed_ns)}")
     return "".join(line + "\n" for line in lines)
 
 
-def _human(length_bytes: int) -> str:
-    if length_bytes < 1024:
-        return f"{length_bytes} bytes"
-    for power, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if length_bytes >= 1024**power:
-            return f"{length_bytes / 1024**power:.4g} {unit}"
-    raise AssertionError
+def _dump(offset_bytes: int, data: bytes) -> list[str]:
+    """Sixteen bytes a line, as numbers and as text."""
+    lines = []
+    for at in range(0, len(data), 16):
+        piece = data[at : at + 16]
+        numbers = "".join(f"{byte:02x} " for byte in piece)
+        text = "".join(chr(byte) if chr(byte).isalnum() else "." for byte in piece)
+        lines.append(f"{offset_bytes + at:08x}:  {numbers} {text}")
+    return lines
+
+
+def _rates(length_bytes: int, elapsed_ns: int) -> str:
+    """How long it took, in QEMU's words, and what that is a second."""
+    seconds = elapsed_ns / NS_PER_S
+    if elapsed_ns == 0:
+        return "00.00 sec (inf EiB/sec and inf ops/sec)"
+    minutes, rest = divmod(seconds, 60)
+    took = f"{rest:05.2f} sec"
+    if minutes >= 1:
+        took = f"{minutes // 60:.0f}:{minutes % 60:02.0f}:{rest:05.2f}"
+    return f"{took} ({_amount(length_bytes / seconds)}/sec and {1 / seconds:.4f} ops/sec)"
+
+
+def human(length_bytes: int) -> str:
+    """A size as people read it."""
+    return f"{length_bytes} bytes" if length_bytes < 1024 else _amount(length_bytes)
+
+
+def _amount(amount: float) -> str:
+    for power, unit in ((6, "EiB"), (5, "PiB"), (4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if amount >= 1024**power:
+            return f"{_short(amount / 1024**power)} {unit}"
+    return f"{_short(amount)} bytes"
+
+
+def _short(amount: float) -> str:
+    return f"{amount:.3f}".removesuffix(".000")

@@ -1,8 +1,11 @@
 """The answers of the query commands, in the shapes of the QMP schema."""
 
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from cleancut_reference.block.node import Drive, Node
+from cleancut_reference.block.request import DiskRequest, Op, Outcome
+from cleancut_reference.block.values import as_bool
 from cleancut_reference.errors import strerror
 from cleancut_reference.jobs.backup import may_claim
 from cleancut_reference.jobs.job import Job
@@ -44,56 +47,86 @@ def _error(job: Job) -> dict[str, str]:
     return {"error": strerror(job.error)} if job.error else {}
 
 
-def block_info(drive: Drive) -> dict[str, Any]:
+Query = Generator[DiskRequest, Outcome, list[dict[str, Any]]]
+Infos = Mapping[str, Mapping[str, Any]]
+
+
+def query_block(state: State, arguments: dict[str, Any]) -> Query:
+    """The drives, each with its medium."""
+    infos = yield from _ask(state)
+    return [_drive_info(drive, infos) for drive in state.graph.drives if drive.name]
+
+
+def query_named_block_nodes(state: State, arguments: dict[str, Any]) -> Query:
+    """All nodes, newest first; with `flat` each without the images below it."""
+    infos = yield from _ask(state)
+    flat = arguments.get("flat", False)
+    return [_node_info(node, infos, flat) for node in reversed(state.graph.nodes.values())]
+
+
+def _ask(state: State) -> Generator[DiskRequest, Outcome, Infos]:
+    """What of all nodes only their images know."""
+    outcome = yield DiskRequest(Op.INFO, "", nodes=tuple(state.graph.nodes))
+    return outcome if isinstance(outcome, dict) else {}
+
+
+def _drive_info(drive: Drive, infos: Infos) -> dict[str, Any]:
     """One entry of `query-block`."""
     info: dict[str, Any] = {
         "device": drive.name,
         "type": "unknown",
-        "removable": True,
+        "removable": drive.device is None,
         "locked": False,
     }
-    return info | {"inserted": node_info(drive.root)} if drive.root else info
+    if drive.device is not None:
+        info |= {"qdev": drive.device.path, "io-status": drive.device.io_status}
+    if drive.root is not None:
+        info["inserted"] = _node_info(drive.root, infos, flat=False)
+    return info
 
 
-def named_nodes(state: State) -> list[dict[str, Any]]:
-    """The answer of `query-named-block-nodes`: all nodes, newest first."""
-    return [node_info(node) for node in reversed(state.graph.nodes.values())]
-
-
-def node_info(node: Node) -> dict[str, Any]:
+def _node_info(node: Node, infos: Infos, flat: bool) -> dict[str, Any]:
     """One entry of `query-named-block-nodes`, and what `query-block` says of a medium."""
-    info = {
+    below = node.next_image
+    cache = node.options.get("cache", {})
+    info: dict[str, Any] = {
         "file": node.filename,
         "node-name": node.name,
         "ro": node.read_only,
         "drv": node.driver,
-        "backing_file_depth": 0 if node.next_image is None else 1 + depth(node.next_image),
+        "backing_file_depth": 0 if below is None or flat else 1 + _depth(below),
         "encrypted": False,
-        "detect_zeroes": "off",
+        "detect_zeroes": node.options.get("detect-zeroes", "off"),
         "bps": 0, "bps_rd": 0, "bps_wr": 0,
         "iops": 0, "iops_rd": 0, "iops_wr": 0,
-        "cache": {"writeback": True, "direct": False, "no-flush": False},
+        "cache": {
+            "writeback": True,
+            "direct": as_bool("cache.direct", cache.get("direct", False)),
+            "no-flush": as_bool("cache.no-flush", cache.get("no-flush", False)),
+        },
         "write_threshold": 0,
-        "image": image_info(node),
+        "image": _image_info(node, infos, flat),
     }  # fmt: skip
+    if "backing" in node.children:
+        info["backing_file"] = node.children["backing"].filename
     return info
 
 
-def depth(node: Node) -> int:
+def _depth(node: Node) -> int:
     """How many images lie below this one."""
     below = node.next_image
-    return 0 if below is None else 1 + depth(below)
+    return 0 if below is None else 1 + _depth(below)
 
 
-def image_info(node: Node) -> dict[str, Any]:
+def _image_info(node: Node, infos: Infos, flat: bool) -> dict[str, Any]:
     """What an image and those below it are."""
     info: dict[str, Any] = {
         "filename": node.filename,
         "format": node.driver,
         "virtual-size": node.size_bytes,
-        **node.details,
+        **infos.get(node.performer.name, {}),
     }
-    if node.driver not in ("null-co", "memory"):
+    if node.protocol == "file":
         info["dirty-flag"] = False
     below = node.next_image
-    return info | {"backing-image": image_info(below)} if below else info
+    return info | {"backing-image": _image_info(below, infos, flat)} if below and not flat else info

@@ -5,6 +5,7 @@ from typing import Final
 
 _UNIT: Final[dict[str, int]] = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 LARGEST: Final = 2**63 - 1
+SECTOR_BYTES: Final = 512
 
 
 class SizeError(ValueError):

@@ -35,6 +35,8 @@ class State:
     now_ns: int = 0
     outbox: list[Output] = field(default_factory=list)
     next_request: int = 1
+    run_state: str = "running"
+    objects: dict[str, str] = field(default_factory=dict)  # of object-add: id to type
     shut_down: bool = False
 
     def job(self, job_id: str) -> Job | None:

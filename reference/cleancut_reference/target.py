@@ -1,11 +1,14 @@
 """The target of a `drive-backup`: how it is opened, and what it must be."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from cleancut_reference import errors
+from cleancut_reference.block.description import Reader, by_name, image_at
+from cleancut_reference.block.drivers import DRIVERS
 from cleancut_reference.block.graph import Graph, files_below
 from cleancut_reference.block.node import Node
-from cleancut_reference.block.request import Blueprint, DiskRequest, Failed, Op, Opened
+from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened
 from cleancut_reference.errors import QmpError
 from cleancut_spec import cites
 
@@ -18,26 +21,19 @@ class Target:
     existing: bool
     format: str = ""
 
-    @cites("ARG-FORMAT-1")
-    def check_format(self) -> None:
-        """Refuse a format that this server cannot write; drives are raw, so that is the default."""
-        if self.format == "qcow2":
-            raise errors.generic("Format 'qcow2' is not supported by this server")
-        if self.format not in ("", "raw"):
-            raise errors.generic(f"Unknown file format '{self.format}'")
-
-    @cites("ARG-MODE-1", "ARG-MODE-2")
+    @cites("ARG-FORMAT-1", "ARG-MODE-1", "ARG-MODE-2")
     def open_request(self, graph: Graph, source: Node) -> DiskRequest:
-        """Open the file; make it only if it need not exist."""
-        file = Blueprint(graph.new_name(), "file", {"filename": self.path})
-        driver = "" if self.existing and not self.format else "raw"
-        image = Blueprint(graph.new_name(), driver, children={"file": file})
+        """Open the image; make its file only if it need not exist. Raises QmpError."""
+        if self.existing:
+            image = image_at(self.path, self.format)
+        else:
+            image = _new_image(self.path, self.format or _format_of(source))
+        plan = Reader(graph).read(image | {"discard": "unmap", "detect-zeroes": "unmap"})
         return DiskRequest(
             Op.OPEN,
-            image.name,
-            blueprint=image,
+            plan.name,
+            blueprint=plan,
             create=not self.existing,
-            next_name=graph.next_name,
             called=f"{graph.display_name(source)}.target",
         )
 
@@ -50,11 +46,29 @@ class Target:
 
     def open_error(self, failed: Failed) -> QmpError:
         """What to answer when the file cannot be opened."""
-        if failed.whole:
-            return errors.generic(failed.desc)
         verb = "open" if self.existing else "create"
-        reason = failed.desc or errors.strerror(failed.errno)
-        return errors.generic(f"Could not {verb} '{self.path}': {reason}")
+        text = f"Could not {verb} '{self.path}': {errors.strerror(failed.errno)}"
+        return errors.generic(failed.desc or text)
+
+
+def _format_of(node: Node) -> str:
+    """The format of a copy; what is in memory is raw."""
+    return "raw" if node.driver == "memory" else node.driver
+
+
+def _new_image(path: str, format: str) -> dict[str, Any]:
+    """The description of an image that is to be made; raises QmpError where it cannot be."""
+    if format not in DRIVERS:
+        raise errors.generic(f"Unknown file format '{format}'")
+    if path.startswith("json:"):
+        raise errors.generic("Unknown protocol 'json'")
+    if not DRIVERS[format].creates:
+        raise errors.generic(f"Format driver '{format}' does not support image creation")
+    file = by_name(path)
+    if file["driver"] != "file":
+        driver = file["driver"]
+        raise errors.generic(f"Protocol driver '{driver}' does not support image creation")
+    return {"driver": format, "file": file}
 
 
 @cites("ARG-SIZE-1", "ARG-FORMAT-1")
@@ -67,8 +81,6 @@ def check_opened(graph: Graph, target: Target, source: Node, opened: Opened) -> 
         raise errors.generic('Failed to get "resize" lock')
     if not target.existing:
         return
-    if opened.driver == "qcow2":
-        raise errors.generic(f"'{target.path}' is a qcow2 image; this server writes raw ones only")
     if opened.size_bytes != source.size_bytes:
         raise errors.generic("Source and target image have different sizes")
 

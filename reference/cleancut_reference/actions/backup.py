@@ -7,7 +7,7 @@ from typing import Final
 from cleancut_reference import errors
 from cleancut_reference.actions.action import Action
 from cleancut_reference.block.node import Node
-from cleancut_reference.block.request import Failed, Opened, Outcome
+from cleancut_reference.block.request import DiskRequest, Failed, Opened, Outcome
 from cleancut_reference.block.traffic import Traffic
 from cleancut_reference.jobs.backup import attach, bury
 from cleancut_reference.jobs.job import Job, Settings
@@ -32,6 +32,7 @@ class Backup(Action):
     target: Target
     settings: Settings
     source: Node | None = None
+    opening: DiskRequest | None = None
     opened: Opened | None = None
     job: Job | None = None
     prepared: bool = False
@@ -70,12 +71,12 @@ def check_source(state: State, backup: Backup) -> Node:
     """The node of an action that can take a backup; raises QmpError where it cannot."""
     source = state.graph.find(backup.device)
     state.graph.check_not_blocked(source)
-    backup.target.check_format()
     drive = state.graph.drive_of(source)
     job_id = backup.settings.id
     if job_id is None:
         job_id = drive.name if drive else ""
         backup.settings = replace(backup.settings, id=job_id)
+    backup.opening = backup.target.open_request(state.graph, source)
     if not _JOB_ID.fullmatch(job_id):
         raise errors.generic(f"Invalid job ID '{job_id}'")
     if state.job(job_id) is not None:
@@ -95,7 +96,7 @@ def _prepare(state: State, backup: Backup) -> Step:
         backup.prepared = True
         return label
 
-    return Step(label, run, backup.target.open_request(state.graph, source))
+    return Step(label, run, backup.opening)
 
 
 @cites("ARG-TARGET-1", "ARG-SIZE-1", "ARG-MODE-2", "ARG-FORMAT-1")

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cleancut_reference import errors
+from cleancut_reference.block.drivers import filename
 from cleancut_reference.block.node import TRANSPARENT, Blocker, Drive, Node
 from cleancut_reference.block.request import Opened
+from cleancut_reference.block.throttle import ThrottleGroup
 from cleancut_reference.block.traffic import Traffic
 
 
@@ -16,6 +18,7 @@ class Graph:
     drives: list[Drive] = field(default_factory=list)
     nodes: dict[str, Node] = field(default_factory=dict)
     traffics: list[Traffic] = field(default_factory=list)
+    groups: dict[str, ThrottleGroup] = field(default_factory=dict)
     next_name: int = 100
     next_index: int = 0
 
@@ -43,19 +46,25 @@ class Graph:
             role: self.nodes[child] if isinstance(child, str) else self.build(child)
             for role, child in opened.children.items()
         }
+        called = {role: (child.driver, child.filename) for role, child in children.items()}
         below = children.get(TRANSPARENT.get(opened.driver, ""))
         node = Node(
             name=opened.name,
             driver=opened.driver,
             size_bytes=opened.size_bytes,
             traffic=below.traffic if below else self.new_traffic(),
-            filename=opened.filename,
+            filename=filename(opened.driver, opened.options, called, opened.filename),
             identity=opened.identity,
             read_only=opened.read_only,
             children=children,
-            details=dict(opened.details),
+            options=opened.options,
         )
-        return self.add(node)
+        self.add(node)
+        if node.driver == "blkdebug":  # it opens its image when it is there itself
+            for child in opened.children.values():
+                if isinstance(child, Opened):
+                    self.nodes[child.name] = self.nodes.pop(child.name)
+        return node
 
     def remove(self, node: Node) -> None:
         """A node is gone; what stood below it stays."""
@@ -78,6 +87,11 @@ class Graph:
         for unused in self.unused_below(node):
             self.remove(unused)
 
+    @property
+    def gated(self) -> bool:
+        """Whether there is a node that may hold requests back."""
+        return any(node.driver in ("blkdebug", "throttle") for node in self.nodes.values())
+
     def drive(self, name: str) -> Drive | None:
         """The drive with this name."""
         return next((drive for drive in self.drives if name and drive.name == name), None)
@@ -90,8 +104,16 @@ class Graph:
                 raise errors.generic(f"Device '{name}' has no medium")
             return drive.root
         if name not in self.nodes:
-            raise errors.no_device(name)
+            raise errors.no_device(name, name)
         return self.nodes[name]
+
+    def find_by(self, device: str, node_name: str) -> Node:
+        """The root of the drive, or else the node, with these names; raises QmpError."""
+        if device and self.drive(device):
+            return self.find(device)
+        if not device and node_name in self.nodes:
+            return self.nodes[node_name]
+        raise errors.no_device(device, node_name)
 
     def known(self, name: str) -> Node | None:
         """The same, or None where there is no such node."""

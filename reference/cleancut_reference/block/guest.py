@@ -26,11 +26,11 @@ def submit(
     offset_bytes: int = 0,
     length_bytes: int = 0,
     data: bytes = b"",
-    report: Callable[[str, bytes], str] | None = None,
+    report: Callable[[str, bytes, int], str] | None = None,
 ) -> GuestRequest:
     """A guest request arrives; one that cannot be is answered at once."""
     request = GuestRequest(state.next_request, drive, op, offset_bytes, length_bytes, data)
-    request.report = report
+    request.report, request.arrived_ns = report, state.now_ns
     state.next_request += 1
     if drive.root is None:
         _answer(state, request, "ENOMEDIUM")
@@ -44,7 +44,8 @@ def submit(
 
 
 def _answer(state: State, request: GuestRequest, errno: str = "", data: bytes = b"") -> None:
-    console = request.report(errno, data) if request.report else ""
+    elapsed_ns = state.now_ns - request.arrived_ns
+    console = request.report(errno, data, elapsed_ns) if request.report else ""
     request.ended = True
     state.outbox.append(GuestDone(request.id, errno, data, console))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -52,7 +53,9 @@ class Node:
     identity: str = ""
     read_only: bool = False
     children: dict[str, Node] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)  # more of `image` in the queries
+    options: Mapping[str, Any] = field(default_factory=dict)
+    breakpoints: dict[str, str] = field(default_factory=dict)  # of blkdebug: tag to event
+    suspended: dict[str, object] = field(default_factory=dict)  # of blkdebug: what a tag holds
     blockers: list[Blocker] = field(default_factory=list)
     job: CopyBeforeWrite | None = None
     monitor_owned: bool = False
@@ -66,6 +69,19 @@ class Node:
     def below(self) -> Node | None:
         """The child with the same bytes at the same places, if the driver passes them on."""
         return self.children.get(TRANSPARENT.get(self.driver, ""))
+
+    @property
+    def primary(self) -> Node | None:
+        """The child that a request goes on to."""
+        return self.children.get(TRANSPARENT.get(self.driver, "file"))
+
+    @property
+    def protocol(self) -> str:
+        """The driver on which the node stands in the end."""
+        node = self
+        while node.primary is not None:
+            node = node.primary
+        return node.driver
 
     @property
     def next_image(self) -> Node | None:
@@ -84,15 +100,25 @@ class Node:
             node = node.children["file"]
         return node
 
-    def filters(self) -> list[CopyBeforeWrite]:
-        """The backups that see what is written to this node, in the order in which they do."""
-        found: list[CopyBeforeWrite] = []
+    def same_bytes(self) -> Iterator[Node]:
+        """This node and those below it with the same bytes at the same places."""
         node: Node | None = self
         while node is not None:
-            if node.job is not None:
-                found.append(node.job)
+            yield node
             node = node.below
-        return found
+
+    def filters(self) -> list[CopyBeforeWrite]:
+        """The backups that see what is written to this node, in the order in which they do."""
+        return [node.job for node in self.same_bytes() if node.job is not None]
+
+
+@dataclass(slots=True, eq=False)
+class GuestDevice:
+    """The guest's device that has a drive, as far as queries show it."""
+
+    id: str
+    path: str
+    io_status: str = "ok"
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +130,7 @@ class Drive:
 
     name: str
     root: Node | None = None
+    device: GuestDevice | None = None
 
     @property
     def traffic(self) -> Traffic | None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from cleancut_reference.image.image import Extent
+
 
 class Op(StrEnum):
     """The kinds of disk request."""
@@ -20,6 +22,7 @@ class Op(StrEnum):
     UNDO_OPEN = "undo-open"
     CLOSE = "close"
     RESIZE = "resize"
+    INFO = "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Blueprint:
 class Opened:
     """A node that is open: what the blueprint left to the image, and all that stands below.
 
-    `identity` is that of a file, whatever its name. `created` tells that OPEN has made the file.
+    A file has an `identity`, whatever its name; `created` tells that OPEN has made it.
     """
 
     name: str
@@ -49,8 +52,8 @@ class Opened:
     filename: str = ""
     identity: str = ""
     read_only: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
     children: Mapping[str, "Opened | str"] = field(default_factory=dict)
-    details: Mapping[str, Any] = field(default_factory=dict)
     created: bool = False
 
 
@@ -80,24 +83,12 @@ class DiskRequest:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The request failed with an errno, by name; `desc` where more is to be said.
-
-    With `whole` the description is all that is to be said.
-    """
+    """The request failed with an errno, by name; `desc` is the whole message where there is one."""
 
     errno: str
     desc: str = ""
-    whole: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """A run of an image, as STATUS tells it: whether this layer holds it, and whether as zeroes."""
-
-    length_bytes: int
-    allocated: bool
-    zero: bool
-
-
-#: What a disk request answers: data for READ, Opened for OPEN, a list for STATUS, else None.
-Outcome = bytes | Opened | list[Extent] | Failed | None
+#: What a disk request answers: data for READ, Opened for OPEN, a list for STATUS, what queries
+#: show of each node for INFO, else None.
+Outcome = bytes | Opened | list[Extent] | dict[str, dict[str, Any]] | Failed | None

@@ -50,7 +50,7 @@ class Claim:
 class GuestRequest:
     """One guest request, which came in by `drive`; `old_content` is what its claim has read.
 
-    `report` turns its errno and data into what the console shows.
+    `report` turns its errno, its data and how long it took into what the console shows.
     """
 
     id: int
@@ -62,7 +62,8 @@ class GuestRequest:
     phase: Phase = Phase.ARRIVED
     claim: Claim | None = None
     old_content: bytes = b""
-    report: Callable[[str, bytes], str] | None = None
+    report: Callable[[str, bytes, int], str] | None = None
+    arrived_ns: int = 0
     ended: bool = False
 
     def span(self, cluster_bytes: int) -> tuple[int, int]:

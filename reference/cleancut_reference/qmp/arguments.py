@@ -22,6 +22,16 @@ _PYTHON: Final[dict[str, type]] = {
 }  # fmt: skip
 
 
+#: As what JSON type the types that are no builtins come.
+_JSON_TYPES: Final = {"object": "object", "enum": "string", "array": "array"}
+
+#: What QEMU calls types that introspection does not name, where it says what it expects.
+_ALTERNATES: Final = {
+    "blockdev-add-arg:blkdebug.image": "BlockdevRef",
+    "blockdev-add-arg:qcow2.backing": "BlockdevRefOrNull",
+}
+
+
 @cache
 def schema() -> Schema:
     """The QMP schema by entity name, in the form of `query-qmp-schema`."""
@@ -56,17 +66,20 @@ def _check(type_name: str, value: Any, path: str) -> None:
 
 
 def _check_builtin(kind: str, value: Any, path: str) -> None:
+    if not _fits(kind, value):
+        raise _wrong_type(path, _EXPECTED[kind])
+
+
+def _fits(kind: str, value: Any) -> bool:
     match kind:
         case "int":
-            fits = type(value) is int and -(2**63) <= value < 2**63
+            return type(value) is int and -(2**63) <= value < 2**63
         case "number":
-            fits = type(value) in (int, float)
+            return type(value) in (int, float)
         case "value":
-            fits = True
+            return True
         case _:
-            fits = isinstance(value, _PYTHON[kind])
-    if not fits:
-        raise _wrong_type(path, _EXPECTED[kind])
+            return isinstance(value, _PYTHON[kind])
 
 
 def _wrong_type(path: str, expected: str) -> QmpError:
@@ -97,10 +110,11 @@ def _check_members(entity: Mapping[str, Any], value: dict[str, Any], path: str) 
 
 def _check_alternate(entity: Mapping[str, Any], value: Any, path: str) -> None:
     for member in entity["members"]:
-        kind = schema()[member["type"]]["meta-type"]
-        if (kind == "object") == isinstance(value, dict):
+        kind = schema()[member["type"]]
+        json_type = kind.get("json-type") or _JSON_TYPES[kind["meta-type"]]
+        if _fits(json_type, value):
             return _check(member["type"], value, path)
-    raise _wrong_type(path, "string or object")
+    raise _wrong_type(path, _ALTERNATES.get(entity["name"], "string or object"))
 
 
 def _join(path: str, key: str) -> str:

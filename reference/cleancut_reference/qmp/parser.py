@@ -122,6 +122,7 @@ class _Parser:
 
     def _key(self, token: re.Match[str]) -> None:
         if token["string"] is None:
+            _scalar(token)  # of a word that is none, JSON says so
             raise _NoJson("key is not a string in object")
         top = self.stack[-1]
         top.key = _string(token["string"])

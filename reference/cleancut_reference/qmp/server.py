@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from cleancut_reference.commands import VERSION
 from cleancut_reference.machine import Machine
-from cleancut_reference.outputs import Event, GuestDone, Reply, Shutdown
+from cleancut_reference.outputs import Console, Event, GuestDone, Reply, Shutdown
 from cleancut_reference.qmp.session import Session
 from cleancut_spec import cites
 
@@ -146,8 +146,9 @@ class Server:
                 case Event(name, data):
                     seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
                     stamp = {"seconds": seconds, "microseconds": microseconds}
-                    self._send({"timestamp": stamp, "event": name, "data": data})
-                case GuestDone(console=console):
-                    print(console, end="", flush=True)
+                    known = {"data": data} if data else {}
+                    self._send({"timestamp": stamp, "event": name} | known)
+                case GuestDone(console=text) | Console(text=text):
+                    print(text, end="", flush=True)
                 case Shutdown():
                     self._ended = True

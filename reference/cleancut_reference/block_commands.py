@@ -1,0 +1,144 @@
+"""The QMP commands that change the block graph: nodes, objects, media, sizes."""
+
+import re
+from collections.abc import Generator
+from typing import Any, Final
+
+from cleancut_reference import errors
+from cleancut_reference.arithmetic import round_up
+from cleancut_reference.block.description import Reader, nest
+from cleancut_reference.block.node import Drive, Node
+from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened, Outcome
+from cleancut_reference.block.throttle import ThrottleGroup
+from cleancut_reference.procedure import Work
+from cleancut_reference.sizes import SECTOR_BYTES
+from cleancut_reference.state import State
+
+Arguments = dict[str, Any]
+
+_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
+
+
+def open_node(
+    state: State, options: Arguments, called: str = ""
+) -> Generator[DiskRequest, Outcome, Node]:
+    """Open what a description describes; raises QmpError."""
+    plan = Reader(state.graph).read(options)
+    outcome = yield DiskRequest(Op.OPEN, plan.name, blueprint=plan, called=called)
+    if isinstance(outcome, Failed):
+        raise errors.generic(outcome.desc or errors.strerror(outcome.errno))
+    assert isinstance(outcome, Opened)
+    return state.graph.build(outcome)
+
+
+def close_node(state: State, node: Node) -> Generator[DiskRequest, Outcome, None]:
+    """Close a node and what stands below it for its sake alone."""
+    names = tuple(unused.name for unused in state.graph.unused_below(node))
+    state.graph.remove_tree(node)
+    yield DiskRequest(Op.CLOSE, node.name, nodes=names)
+
+
+def blockdev_add(state: State, arguments: Arguments) -> Work:
+    """Open a node that stays until `blockdev-del`."""
+    if "node-name" not in arguments:
+        raise errors.generic("'node-name' must be specified for the root node")
+    node = yield from open_node(state, nest(arguments))
+    node.monitor_owned = True
+    return {}
+
+
+def blockdev_del(state: State, arguments: Arguments) -> Work:
+    """Close a node of `blockdev-add` on which nothing stands."""
+    name = arguments["node-name"]
+    node = state.graph.nodes.get(name)
+    if node is None:
+        raise errors.generic(f"Failed to find node with node-name='{name}'")
+    if any(isinstance(parent, Drive) for parent in state.graph.parents(node)):
+        raise errors.generic(f"Node {name} is in use")
+    state.graph.check_not_blocked(node)
+    if not node.monitor_owned:
+        raise errors.generic(f"Node {name} is not owned by the monitor")
+    if any(state.graph.parents(node)):
+        raise errors.generic(f"Block device {name} is in use")
+    yield from close_node(state, node)
+    return {}
+
+
+def block_resize(state: State, arguments: Arguments) -> Work:
+    """Change the size of an image that no job has."""
+    device, node_name = arguments.get("device", ""), arguments.get("node-name", "")
+    node = state.graph.find_by(device, node_name)
+    size_bytes = arguments["size"]
+    if size_bytes < 0:
+        raise errors.generic("Parameter 'size' expects a >0 size")
+    if node.blockers:
+        raise errors.generic(f"Device '{device or node_name}' is in use")
+    if node.read_only:
+        raise errors.generic("Image is read-only")
+    if node.protocol == "null-co":
+        raise errors.generic("Image format driver does not support resize")
+    outcome = yield DiskRequest(Op.RESIZE, node.name, length_bytes=size_bytes)
+    if isinstance(outcome, Failed):
+        raise errors.generic(outcome.desc or errors.strerror(outcome.errno))
+    for below in node.same_bytes():
+        below.size_bytes = round_up(size_bytes, SECTOR_BYTES)
+    return {}
+
+
+def eject(state: State, arguments: Arguments) -> Work:
+    """Take the medium out of a drive that no guest's device has."""
+    if ("device" in arguments) == ("id" in arguments):
+        raise errors.generic("Need exactly one of 'device' and 'id'")
+    name = arguments.get("device") or arguments.get("id") or ""
+    drive = next((d for d in state.graph.drives if _is_called(d, arguments)), None)
+    if drive is None:
+        raise errors.QmpError("DeviceNotFound", f"Device '{name}' not found")
+    if drive.root is not None:
+        state.graph.check_not_blocked(drive.root)
+    if drive.device is not None:
+        raise errors.generic(f"Device '{name}' is not removable")
+    if drive.root is not None:
+        yield from take_out(state, drive, drive.root)
+    return {}
+
+
+def _is_called(drive: Drive, arguments: Arguments) -> bool:
+    """Whether the `device` or the guest's device `id` means this drive."""
+    by_device = drive.device is not None and drive.device.id == arguments.get("id")
+    return by_device or (drive.name != "" and drive.name == arguments.get("device"))
+
+
+def take_out(state: State, drive: Drive, root: Node) -> Generator[DiskRequest, Outcome, None]:
+    """A drive has no medium any more; a node that nothing else has is closed."""
+    drive.root = None
+    if not root.monitor_owned and not any(state.graph.parents(root)):
+        yield from close_node(state, root)
+
+
+def object_add(state: State, arguments: Arguments) -> Any:
+    """Make a throttle group, or an iothread, which here is a name only."""
+    name, kind = arguments["id"], arguments["qom-type"]
+    if not _ID.fullmatch(name):
+        raise errors.generic("Parameter 'id' expects an identifier")
+    if name in state.objects:
+        raise errors.generic(
+            f"attempt to add duplicate property '{name}' to object (type 'container')"
+        )
+    state.objects[name] = kind
+    if kind == "throttle-group":
+        plain = {key[2:]: value for key, value in arguments.items() if key.startswith("x-")}
+        state.graph.groups[name] = ThrottleGroup(plain | arguments.get("limits", {}))
+    return {}
+
+
+def object_del(state: State, arguments: Arguments) -> Any:
+    """Remove an object that nothing uses."""
+    name = arguments["id"]
+    if name not in state.objects:
+        raise errors.generic(f"object '{name}' not found")
+    users = (node.options.get("throttle-group") for node in state.graph.nodes.values())
+    if name in users:
+        raise errors.generic(f"object '{name}' is in use, can not be deleted")
+    del state.objects[name]
+    state.graph.groups.pop(name, None)
+    return {}

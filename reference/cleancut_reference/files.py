@@ -1,0 +1,85 @@
+"""The edge: image files on the disk, all of them under one folder."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from cleancut_reference.arithmetic import round_up
+from cleancut_reference.file_store import FileStore
+from cleancut_reference.image.store import Store
+from cleancut_reference.opening import OpenError
+from cleancut_reference.sizes import SECTOR_BYTES
+from cleancut_reference.stores import Layer
+
+
+class _WholeSectors(Layer):
+    """A file whose last sector is partial: what is missing of it reads as zeros."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The size in whole sectors."""
+        return round_up(self.below.size_bytes, SECTOR_BYTES)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.below.close()
+
+
+@dataclass(slots=True)
+class DiskFile:
+    """An open file; `created` while the OPEN that has made it may yet be undone."""
+
+    path: Path
+    store: Store
+    descriptor: int
+    identity: str
+    created: bool
+
+    def actual_bytes(self) -> int:
+        """The space that the file takes."""
+        return os.fstat(self.descriptor).st_blocks * 512
+
+    def remove(self) -> None:
+        """Remove the file."""
+        self.path.unlink(missing_ok=True)
+
+
+class DiskFiles:
+    """Opens regular files under `root`, and those of the command line anywhere."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    def open(self, filename: str, read_only: bool, create: bool, anywhere: bool) -> DiskFile:
+        """Open a file; its content stays as it is. Raises OpenError."""
+        path, descriptor, created = self._descriptor(filename, read_only, create, anywhere)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise OpenError(f"'file' driver requires '{filename}' to be a regular file")
+        store: Store = FileStore(descriptor)
+        if store.size_bytes % SECTOR_BYTES:
+            store = _WholeSectors(store)
+        return DiskFile(path, store, descriptor, f"{status.st_dev}:{status.st_ino}", created)
+
+    def _descriptor(
+        self, filename: str, read_only: bool, create: bool, anywhere: bool
+    ) -> tuple[Path, int, bool]:
+        could_not = f"Could not {'create' if create else 'open'} '{filename}'"
+        if not filename or "\0" in filename:
+            raise OpenError(f"{could_not}: {os.strerror(2)}")
+        path = Path(os.path.realpath(filename if anywhere else self._root / filename))
+        if not anywhere and not path.is_relative_to(self._root):
+            raise OpenError(f"{could_not}: it lies outside the image root '{self._root}'")
+        access = os.O_RDONLY if read_only else os.O_RDWR
+        flags = access | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            try:
+                return path, os.open(path, flags), False
+            except FileNotFoundError:
+                if not create:
+                    raise
+            return path, os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), True
+        except OSError as error:
+            raise OpenError(f"{could_not}: {error.strerror}") from None
