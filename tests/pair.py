@@ -17,7 +17,8 @@ import pytest
 QEMU = shutil.which("qemu-system-x86_64")
 needs_qemu = pytest.mark.skipif(QEMU is None, reason="no qemu-system-x86_64 here")
 
-MACHINE = ["-machine", "none", "-nodefaults", "-display", "none"]
+BARE = ["-machine", "none", "-nodefaults", "-display", "none"]
+PC = ["-machine", "pc", "-accel", "tcg", "-m", "64", "-nodefaults", "-display", "none", "-S"]
 _NODE = re.compile(r"#block\d+")
 
 
@@ -126,13 +127,14 @@ def _plain(text: str) -> str:
 
 
 @contextmanager
-def pair(folder: Path, *arguments: str) -> Iterator[Pair]:
+def pair(folder: Path, *arguments: str, machine: list[str] = BARE) -> Iterator[Pair]:
     """Both servers with drives d0 and d1 of 4 MiB, a qcow2 file q.qcow2, and more arguments."""
     folders = folder / "qemu", folder / "ours"
     drives = ["if=none,id=d0,file=a.img,format=raw", "if=none,id=d1,file=b.img,format=raw"]
     options = [word for drive in drives for word in ("-drive", drive)]
-    qemu = [str(QEMU), *MACHINE, "-qmp", "unix:s,server=on,wait=off", *options, *arguments]
+    qemu = [str(QEMU), *machine, "-qmp", "unix:s,server=on,wait=off", *options, *arguments]
     ours = [sys.executable, "-m", "cleancut_reference", "--qmp", "unix:s"]
+    ours += ["-S"] if "-S" in machine else []
     ours += ["-" + word if word.startswith("-") else word for word in [*options, *arguments]]
     processes = []
     for place, command in zip(folders, (qemu, ours), strict=True):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pair import needs_qemu, pair
+from tests.pair import PC, needs_qemu, pair
 
 pytestmark = [pytest.mark.qemu, needs_qemu]
 
@@ -129,6 +129,32 @@ def test_the_guest_stops_and_goes_on(folder: Path) -> None:
         both.compare("query-status", "stop", "query-status", "stop", "cont", "cont", "query-status")
         names = [[event["event"] for event in side.events] for side in (both.qemu, both.ours)]
         assert names[0] == names[1] == ["STOP", "RESUME"]
+
+
+def test_a_device_of_the_guest_has_a_drive(folder: Path) -> None:
+    with pair(folder, "-device", "virtio-blk-pci,drive=d0,id=vd0", machine=PC) as both:
+        both.compare(
+            "query-block",
+            "query-status",
+            'device_add {"driver": "virtio-blk-pci", "id": "vd1", "drive": "zz"}',
+            'device_add {"driver": "virtio-blk-pci", "id": "vd1", "drive": "d0"}',
+            'device_add {"driver": "virtio-blk-pci", "id": "vd1"}',
+            'device_add {"driver": "virtio-blk-pci", "id": "vd0", "drive": "d1"}',
+            'device_add {"driver": "bogus", "id": "vd1", "drive": "d1"}',
+            "device_add {}",
+            'device_add {"driver": "virtio-blk-pci", "drive": "d1"}',
+            "query-block",
+            'eject {"device": "d0"}',
+            "hmp drive_del d0",
+            'blockdev-add {"driver": "null-co", "node-name": "n"}',
+            'device_add {"driver": "virtio-blk-pci", "id": "vn", "drive": "n"}',
+            "query-block",
+            'blockdev-del {"node-name": "n"}',
+            'hmp qemu-io n "read -q 0 512"',
+            'hmp qemu-io vn "read 0 512"',
+            "cont",
+            "query-status",
+        )
 
 
 IO = [

@@ -104,7 +104,7 @@ def eject(state: State, arguments: Arguments) -> Work:
 
 def _is_called(drive: Drive, arguments: Arguments) -> bool:
     """Whether the `device` or the guest's device `id` means this drive."""
-    by_device = drive.device is not None and drive.device.id == arguments.get("id")
+    by_device = drive.device is not None and drive.device.id == arguments.get("id", drive)
     return by_device or (drive.name != "" and drive.name == arguments.get("device"))
 
 

@@ -11,6 +11,7 @@ from cleancut_reference.block.faults import Faults
 from cleancut_reference.block.node import Drive
 from cleancut_reference.block.request import Op, Outcome
 from cleancut_reference.block_commands import blockdev_add, object_add, open_node
+from cleancut_reference.devices import device_add
 from cleancut_reference.disk import Disk
 from cleancut_reference.drive_option import DriveOption, split
 from cleancut_reference.errors import QmpError
@@ -44,6 +45,14 @@ class Builder:
     def blockdev(self, text: str) -> None:
         """`--blockdev`; raises UsageError."""
         self._command(f"--blockdev {text!r}", text, "blockdev-add", blockdev_add)
+
+    def device(self, text: str) -> None:
+        """`--device`; raises UsageError."""
+        model, _, rest = text.partition(",")
+        try:
+            device_add(self.state, {"driver": model} | split(rest))
+        except QmpError as error:
+            raise UsageError(f"--device {text!r}: {error.desc}") from None
 
     def _command(
         self, option: str, text: str, command: str, run: Callable[[State, dict[str, Any]], Any]

@@ -55,6 +55,11 @@ def _parser() -> argparse.ArgumentParser:
         help="a throttle-group or iothread, as QEMU's -object; may be repeated",
     )  # fmt: skip
     parser.add_argument(
+        "--device", action="append", default=[], metavar="MODEL,drive=NAME",
+        help="give a drive to a device of the guest, as QEMU's -device; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("-S", action="store_true", help="the guest does not run until `cont`")
+    parser.add_argument(
         "--fault", action="append", default=[], metavar=f"'{FORM}'", help="an I/O error to inject"
     )
     parser.add_argument(
@@ -79,6 +84,10 @@ def build(options: argparse.Namespace) -> Machine:
         builder.blockdev(text)
     for text in options.drive:
         builder.drive(text)
+    for text in options.device:
+        builder.device(text)
+    if options.S:
+        builder.state.run_state = "prelaunch"
     names = [drive.name for drive in builder.state.graph.drives]
     for rule in rules:
         if rule.node.removesuffix(".target") not in names:

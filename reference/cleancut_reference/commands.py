@@ -10,6 +10,8 @@ from typing import Any, Final
 from cleancut_reference import block_commands, errors, run_state
 from cleancut_reference.actions.table import read_transaction
 from cleancut_reference.backup_arguments import read_backup
+from cleancut_reference.devices import device_add
+from cleancut_reference.introspection import served
 from cleancut_reference.jobs.job import Job
 from cleancut_reference.monitor import human_monitor_command
 from cleancut_reference.outputs import Event
@@ -115,6 +117,10 @@ def quit_server(state: State, arguments: Arguments) -> Wait:
     return Wait(ended, {})
 
 
+def _schema(_: State, arguments: Arguments) -> Any:
+    return served([*COMMANDS, "qmp_capabilities"])
+
+
 def _names(_: State, arguments: Arguments) -> Any:
     return [{"name": name} for name in COMMANDS]
 
@@ -142,7 +148,9 @@ COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "eject": block_commands.eject,
     "object-add": block_commands.object_add,
     "object-del": block_commands.object_del,
+    "device_add": device_add,
     "query-commands": _names,
+    "query-qmp-schema": _schema,
     "human-monitor-command": human_monitor_command,
     "quit": quit_server,
 }

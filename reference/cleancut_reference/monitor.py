@@ -152,7 +152,9 @@ def drive_del(state: State, rest: str) -> Text:
     root = drive.root
     if root is not None:
         state.graph.check_not_blocked(root)
-    state.graph.drives.remove(drive)
+    if drive.device is None:
+        state.graph.drives.remove(drive)
+    drive.name = ""
     if root is not None:
         yield from take_out(state, drive, root)
     return ""

@@ -54,7 +54,7 @@ Infos = Mapping[str, Mapping[str, Any]]
 def query_block(state: State, arguments: dict[str, Any]) -> Query:
     """The drives, each with its medium."""
     infos = yield from _ask(state)
-    return [_drive_info(drive, infos) for drive in state.graph.drives if drive.name]
+    return [_drive_info(drive, infos) for drive in state.graph.drives if drive.shown]
 
 
 def query_named_block_nodes(state: State, arguments: dict[str, Any]) -> Query:
@@ -79,7 +79,9 @@ def _drive_info(drive: Drive, infos: Infos) -> dict[str, Any]:
         "locked": False,
     }
     if drive.device is not None:
-        info |= {"qdev": drive.device.path, "io-status": drive.device.io_status}
+        info["qdev"] = drive.device.path
+        if drive.root is not None:
+            info["io-status"] = drive.device.io_status
     if drive.root is not None:
         info["inserted"] = _node_info(drive.root, infos, flat=False)
     return info

@@ -36,6 +36,7 @@ class State:
     outbox: list[Output] = field(default_factory=list)
     next_request: int = 1
     run_state: str = "running"
+    devices: list[str] = field(default_factory=list)  # of the guest, by id; empty where it has none
     objects: dict[str, str] = field(default_factory=dict)  # of object-add: id to type
     shut_down: bool = False
 

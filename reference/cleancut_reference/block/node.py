@@ -133,6 +133,11 @@ class Drive:
     device: GuestDevice | None = None
 
     @property
+    def shown(self) -> bool:
+        """Whether `query-block` lists it."""
+        return self.name != "" or self.device is not None
+
+    @property
     def traffic(self) -> Traffic | None:
         """Where its requests go; None without a medium."""
         return self.root.traffic if self.root else None

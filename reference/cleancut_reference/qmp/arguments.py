@@ -25,6 +25,9 @@ _PYTHON: Final[dict[str, type]] = {
 #: As what JSON type the types that are no builtins come.
 _JSON_TYPES: Final = {"object": "object", "enum": "string", "array": "array"}
 
+#: Arguments that introspection does not tell completely.
+_OPEN: Final = frozenset({"device_add-arg"})
+
 #: What QEMU calls types that introspection does not name, where it says what it expects.
 _ALTERNATES: Final = {
     "blockdev-add-arg:blkdebug.image": "BlockdevRef",
@@ -94,7 +97,7 @@ def _check_object(entity: Mapping[str, Any], value: Any, path: str) -> None:
             if variant["case"] == value[entity["tag"]]:
                 known |= _check_members(schema()[variant["type"]], value, path)
     for key in value:
-        if key not in known:
+        if key not in known and entity["name"] not in _OPEN:
             raise generic(f"Parameter '{_join(path, key)}' is unexpected")
 
 
