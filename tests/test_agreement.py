@@ -5,6 +5,7 @@ model allows, what the model allows of the implementation the engine offers, and
 """
 
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cleancut_model.backup import Options as ModelOptions
+from cleancut_model.compiled import compile_model
 from cleancut_model.concrete import NotEnabled, Run
 from cleancut_reference.block.request import Op
 from cleancut_reference.block.traffic import Phase as GuestPhase
@@ -40,17 +42,26 @@ GUEST = {
 TX = {Phase.PREPARE: "PREPARE", Phase.COMMIT: "COMMIT", Phase.ROLLBACK: "ROLLBACK"}
 
 
-def options(policies: tuple[str, str]) -> ModelOptions:
-    plain = ModelOptions(DRIVES, CLUSTERS, VALUES, None, None, errnos=ERRNOS)
+def options(policies: tuple[str, str], **parts: Any) -> ModelOptions:
+    plain = ModelOptions(DRIVES, CLUSTERS, VALUES, None, None, errnos=ERRNOS, **parts)
     return replace(plain, source_policy=policies[0], target_policy=policies[1])
+
+
+#: Each part of the protocol that the engine has, each policy on each side.
+INSTANCES = (
+    *(options(policies) for policies in POLICIES),
+    options(("report", "report"), grouped=True),
+    options(("stop", "report"), manual=True),
+    options(("report", "stop"), grouped=True, manual=True),
+)
 
 
 class Both:
     """An engine and a run of the model that take the same steps."""
 
-    def __init__(self, policies: tuple[str, str]) -> None:
-        self.policies = policies
-        self.model = Run(options(policies))
+    def __init__(self, instance: ModelOptions) -> None:
+        self.options = instance
+        self.model = Run(instance)
         small = Options(CLUSTER_BYTES, max_chunk_bytes=CLUSTER_BYTES, retry_delay_ns=0)
         self.engine = Harness([CLUSTERS * CLUSTER_BYTES] * DRIVES, small)
 
@@ -61,12 +72,13 @@ class Both:
         names = list(self.engine.images)
         traffics = self.engine.traffics
         finals = [self._final(name) for name in names]
-        jobs = [next(iter(self.engine.jobs_of(index)), None) for index in range(DRIVES)]
+        listed = [next(iter(self.engine.jobs_of(index)), None) for index in range(DRIVES)]
+        jobs = [None if job is None or job.over else job for job in listed]
         guests = [traffic.requests[0] if traffic.requests else None for traffic in traffics]
         copies = [job.in_flight[0] if job and job.in_flight else None for job in jobs]
         return {
             "tx": self._tx(),
-            "js": [self._job(job, final) for job, final in zip(jobs, finals, strict=True)],
+            "js": [self._job(job, final) for job, final in zip(listed, finals, strict=True)],
             "drained": [traffic.drained for traffic in traffics],
             "final": finals,
             "error": [
@@ -99,9 +111,11 @@ class Both:
     def _job(job: Job | None, final: str) -> str:
         if job is None:
             return "NONE" if final == "NO_EVENT" else "GONE"
+        if job.over:
+            return "CONCLUDED"
         if job.ending:
             return "ABORTING"
-        if job.status in (Status.CREATED, Status.PENDING):
+        if job.status in (Status.CREATED, Status.WAITING, Status.PENDING):
             return str(job.status).upper()
         return "PAUSED" if job.user_paused else "RUNNING"
 
@@ -154,11 +168,14 @@ class Both:
 
     def client(self, name: str, drive: int) -> None:
         """A command of the client: the engine accepts it exactly if the model allows it."""
-        command = "cancel" if name == "force_cancel" else name
-        arguments = {"force": True} if name == "force_cancel" else {}
+        command, arguments = COMMANDS[name]
         replies = len(self.engine.replies())
-        self.engine.execute(f"block-job-{command}", device=f"d{drive}", **arguments)
+        key = "id" if name in ("finalize", "dismiss") else "device"
+        self.engine.execute(command, **{key: f"d{drive}"}, **arguments)
         self.engine.take(self.engine.steps()[0])
+        current = self.engine.engine.current
+        for step in list(current.steps(self.engine.state)) if current else []:
+            assert self.engine.take(step) == Label(name, drive)
         answered = self.engine.replies()[replies:]
         refused = bool(answered) and "error" in answered[0]
         label = Label(name, drive)
@@ -167,23 +184,54 @@ class Both:
             self.model.step(label)
         self.compare()
 
+    def verbs(self) -> list[str]:
+        """What a client may try; a job that completes by itself is pending for an instant only."""
+        by_hand = () if self.options.manual else ("finalize", "dismiss")
+        return [name for name in COMMANDS if name not in by_hand]
+
+    def is_ending(self, drive: int) -> bool:
+        """Whether its job has been told to end; it may be told so again, which the model omits."""
+        return any(job.ending and not job.over for job in self.engine.jobs_of(drive))
+
     def begin(self) -> None:
-        policies = dict(zip(("on_source_error", "on_target_error"), self.policies, strict=True))
-        actions = [backup_action(f"d{drive}", **policies) for drive in range(DRIVES)]
-        self.engine.execute("transaction", actions=actions)
+        source, target = self.options.policies
+        auto = not self.options.manual
+        arguments: dict[str, Any] = {"on_source_error": source, "on_target_error": target}
+        arguments |= {"auto_finalize": auto, "auto_dismiss": auto}
+        actions = [backup_action(f"d{drive}", **arguments) for drive in range(DRIVES)]
+        mode = "grouped" if self.options.grouped else "individual"
+        self.engine.execute("transaction", actions=actions, properties={"completion-mode": mode})
         self.take(self.engine.steps()[0])
+
+
+#: The client's steps of the model, as commands.
+COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "pause": ("block-job-pause", {}),
+    "resume": ("block-job-resume", {}),
+    "cancel": ("block-job-cancel", {}),
+    "force_cancel": ("block-job-cancel", {"force": True}),
+    "finalize": ("block-job-finalize", {}),
+    "dismiss": ("block-job-dismiss", {}),
+}
 
 
 def _first(content: bytes | None) -> int:
     return content[0] if content else 0
 
 
+def can_fail(step: Step) -> bool:
+    """Whether the step has a request that the model lets fail."""
+    if step.io is None or step.io.op not in (Op.READ, Op.WRITE, Op.OPEN):
+        return False
+    return step.label is None or step.label.name != "guest_done"
+
+
 class Agreement(RuleBasedStateMachine):
     """Any schedule of one transaction over two drives."""
 
-    @initialize(policies=st.sampled_from(POLICIES))
-    def start(self, policies: tuple[str, str]) -> None:
-        self.both = Both(policies)
+    @initialize(instance=st.sampled_from(INSTANCES))
+    def start(self, instance: ModelOptions) -> None:
+        self.both = Both(instance)
         self.begun = False
 
     def idle(self) -> bool:
@@ -201,14 +249,9 @@ class Agreement(RuleBasedStateMachine):
         self.both.begin()
 
     @precondition(lambda self: self.begun and self.idle())
-    @rule(
-        name=st.sampled_from(["pause", "resume", "cancel", "force_cancel"]),
-        drive=st.integers(0, 1),
-    )
+    @rule(name=st.sampled_from(list(COMMANDS)), drive=st.integers(0, 1))
     def client(self, name: str, drive: int) -> None:
-        if not any(
-            job.ending for job in self.both.engine.jobs_of(drive)
-        ):  # what is told to end may be told so again
+        if name in self.both.verbs() and not self.both.is_ending(drive):
             self.both.client(name, drive)
 
     @precondition(lambda self: self.both.engine.steps())
@@ -223,10 +266,7 @@ class Agreement(RuleBasedStateMachine):
 
     @staticmethod
     def errno(step: Step, data: st.DataObject) -> str:
-        can_fail = step.io is not None and step.io.op in (Op.READ, Op.WRITE, Op.OPEN)
-        if not can_fail or (step.label is not None and step.label.name == "guest_done"):
-            return ""
-        return data.draw(st.sampled_from(("", "", "", "", *ERRNOS)))
+        return data.draw(st.sampled_from(("", "", "", "", *ERRNOS))) if can_fail(step) else ""
 
     @invariant()
     def states_agree(self) -> None:
@@ -235,11 +275,61 @@ class Agreement(RuleBasedStateMachine):
 
 
 Agreement.TestCase.settings = settings(
-    max_examples=200,
+    max_examples=100,
     stateful_step_count=50,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
 TestAgreement = Agreement.TestCase
+
+
+class Walk:
+    """A random schedule of one transaction; the seed determines it."""
+
+    def __init__(self, instance: ModelOptions, seed: int) -> None:
+        self.both = Both(instance)
+        self.random = Random(seed)
+        self.begun = False
+
+    def run(self, steps: int) -> set[str]:
+        """Take steps; returns the names of those that the engine took."""
+        for _ in range(steps):
+            draw = self.random.random()
+            if draw < 0.06:
+                self.guest_write()
+            elif draw < 0.12 and not self.begun:
+                self.begun = True
+                self.both.begin()
+            elif draw < 0.16 and self.begun and self.both.engine.engine.current is None:
+                self.client()
+            elif steps_now := self.both.engine.steps():
+                step = self.random.choice(steps_now)
+                errno = self.random.choice(ERRNOS) if self.random.random() < 0.1 else ""
+                self.both.take(step, errno if can_fail(step) else "")
+        return {label.name for label in self.both.engine.labels}
+
+    def guest_write(self) -> None:
+        drive = self.random.randrange(DRIVES)
+        if not self.both.engine.traffics[drive].requests:
+            cell = self.random.randrange(CLUSTERS)
+            self.both.guest_write(drive, cell, self.random.randrange(VALUES))
+
+    def client(self) -> None:
+        name = self.random.choice(self.both.verbs())
+        drive = self.random.randrange(DRIVES)
+        if not self.both.is_ending(drive):
+            self.both.client(name, drive)
+
+
+@pytest.mark.parametrize("instance", INSTANCES, ids=lambda instance: instance.parts())
+def test_random_walks_agree_and_take_every_kind_of_step(instance: ModelOptions) -> None:
+    taken = set().union(*(Walk(instance, seed).run(200) for seed in range(60)))
+    owed = {name for name in elaborated_steps(instance) if not STEPS[name].by_client}
+    assert owed <= taken, f"never taken: {owed - taken}"
+
+
+def elaborated_steps(instance: ModelOptions) -> set[str]:
+    """The names of all steps that an instance of the model has."""
+    return {label.name for label in compile_model(instance).labels}
 
 
 def test_a_step_that_the_model_forbids_is_refused_with_its_guard() -> None:

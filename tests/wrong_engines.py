@@ -9,15 +9,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cleancut_reference import arithmetic, cli, commands, engine, errors, transaction
+from cleancut_reference import (
+    arithmetic,
+    backup_arguments,
+    cli,
+    commands,
+    engine,
+    errors,
+    transaction,
+)
 from cleancut_reference.actions import backup as backup_action
 from cleancut_reference.block import guest
 from cleancut_reference.block.graph import Graph
 from cleancut_reference.block.request import Blueprint, Failed
 from cleancut_reference.disk import Disk
 from cleancut_reference.errors import no_job
-from cleancut_reference.jobs import backup
-from cleancut_reference.jobs.job import Job
+from cleancut_reference.jobs import backup, ending, verbs
+from cleancut_reference.jobs.job import Job, Settings
 from cleancut_reference.outputs import Event
 from cleancut_reference.state import State
 from cleancut_spec.jobs import Status, Verb
@@ -66,14 +74,14 @@ def starts_jobs_in_prepare() -> None:
 
 def ends_twice() -> None:
     """Each completed job says so twice (bug 24)."""
-    right = backup.bury
+    right = ending.conclude
 
     def wrong(state: State, job: Job) -> None:
         if job.status is Status.PENDING:
             state.outbox.append(job.block_job_event("BLOCK_JOB_COMPLETED"))
         right(state, job)
 
-    backup.bury = wrong
+    ending.conclude = wrong
 
 
 def loses_the_tail() -> None:
@@ -119,8 +127,10 @@ def empties_targets_in_prepare() -> None:
     """A target is made anew before it is known that the transaction succeeds (as QEMU does)."""
     right = Disk.open
 
-    def wrong(self: Disk, blueprint: Blueprint, create: bool = False, *rest: Any) -> Any:
-        opened = right(self, blueprint, create, *rest)
+    def wrong(
+        self: Disk, blueprint: Blueprint, create: bool = False, anywhere: bool = False
+    ) -> Any:
+        opened = right(self, blueprint, create, anywhere)
         if create and not isinstance(opened, Failed):
             self.nodes[blueprint.name].image.resize(0)
         return opened
@@ -130,6 +140,12 @@ def empties_targets_in_prepare() -> None:
 
 def takes_a_second_job() -> None:
     """A busy drive is not refused (bug 21)."""
+    right = Graph.find
+
+    def wrong(self: Graph, name: str) -> Any:
+        return right(self, name).performer
+
+    Graph.find = wrong  # type: ignore[method-assign]
     Graph.check_not_blocked = lambda self, node: None  # type: ignore[method-assign]
 
 
@@ -147,11 +163,21 @@ def stops_at_pause_only_in_words() -> None:
         return wrong
 
     def pause(state: State, arguments: dict[str, Any]) -> Any:
-        commands._find_job(state, arguments["device"], Verb.PAUSE).user_paused = True
+        verbs.find_block_job(state, arguments["device"]).user_paused = True
         return {}
 
     backup.may_claim = blind(backup.may_claim)
-    backup._next_status = blind(backup._next_status)
+    backup.may_park = lambda job: False
+    right = ending.may_finish
+
+    def finish(job: Job) -> bool:
+        paused, job.user_paused = job.user_paused, False
+        try:
+            return right(job)
+        finally:
+            job.user_paused = paused
+
+    ending.may_finish = finish
     commands.COMMANDS["block-job-pause"] = pause
 
 
@@ -172,7 +198,55 @@ def knows_no_class_of_errors() -> None:
     def wrong(job_id: str) -> Any:
         return errors.generic(no_job(job_id).desc)
 
-    commands.errors.no_job = wrong  # type: ignore[attr-defined]
+    verbs.errors.no_job = wrong  # type: ignore[attr-defined]
+
+
+def groups_nothing() -> None:
+    """Completion mode `grouped` is accepted and forgotten."""
+    right = Job.__post_init__
+
+    def wrong(self: Job) -> None:
+        right(self)
+        self.group = None
+
+    Job.__post_init__ = wrong  # type: ignore[method-assign]
+
+
+def leaves_its_group_by_failing() -> None:
+    """A job that fails does not take its group along."""
+    right = ending.fail
+
+    def wrong(job: Job, errno: str) -> None:
+        right(job, errno)
+        if job.group is not None:
+            job.group.jobs.remove(job)
+            job.group = None
+
+    ending.fail = wrong
+
+
+def asks_nobody(setting: str) -> Callable[[], None]:
+    """A step that the client wants to do itself is done for it."""
+
+    def patch() -> None:
+        def wrong(**settings: Any) -> Settings:
+            return Settings(**settings | {setting: True})
+
+        backup_arguments.Settings = wrong  # type: ignore[assignment, misc]
+
+    patch.__name__ = f"asks_nobody_{setting}"
+    return patch
+
+
+def pauses_at_any_time() -> None:
+    """Any job can be paused, even one that is pending."""
+    right = verbs.apply
+
+    def wrong(job: Job, verb: Verb) -> None:
+        if verb is not Verb.PAUSE:
+            right(job, verb)
+
+    verbs.apply = wrong
 
 
 WRONG: Final[dict[str, Wrong]] = {
@@ -191,6 +265,11 @@ WRONG: Final[dict[str, Wrong]] = {
         (takes_a_second_job, "arguments/busy-drive", "ARG-BUSY-1"),
         (stops_at_pause_only_in_words, "jobs/pause-resume", "JOB-PAUSE-1"),
         (loses_ids, "protocol/ids", "QMP-ID-1"),
+        (groups_nothing, "transaction/grouped-completes", "TX-GROUP-1"),
+        (leaves_its_group_by_failing, "transaction/grouped-fails", "TX-GROUP-2"),
+        (asks_nobody("auto_finalize"), "jobs/finalize", "JOB-MANUAL-1"),
+        (asks_nobody("auto_dismiss"), "jobs/dismiss", "JOB-MANUAL-2"),
+        (pauses_at_any_time, "jobs/wrong-status", "JOB-VERB-1"),
         (knows_no_class_of_errors, "jobs/no-such-job", "JOB-NONE-1"),
     )
 }

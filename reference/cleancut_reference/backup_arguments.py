@@ -4,19 +4,20 @@ from typing import Any, Final
 
 from cleancut_reference.actions.backup import Backup
 from cleancut_reference.errors import generic
+from cleancut_reference.jobs.group import Group
 from cleancut_reference.jobs.job import Policy, Settings
 from cleancut_reference.target import Target
 from cleancut_spec import cites
 
 #: Arguments that QEMU has and this server has not, with the one value that it takes all the same.
 UNSUPPORTED: Final[dict[str, Any]] = {
-    "bitmap": None, "bitmap-mode": None, "compress": False, "auto-finalize": True,
-    "auto-dismiss": True, "filter-node-name": None, "x-perf": None,
+    "bitmap": None, "bitmap-mode": None, "compress": False,
+    "filter-node-name": None, "x-perf": None,
 }  # fmt: skip
 
 
 @cites("ARG-SPEED-1", "JOB-ID-1", "POLICY-REPORT-1")
-def read_backup(data: dict[str, Any]) -> Backup:
+def read_backup(data: dict[str, Any], group: Group | None) -> Backup:
     """The backup that these arguments ask for, with the defaults of what they leave out."""
     for name, harmless in UNSUPPORTED.items():
         if name in data and data[name] != harmless:
@@ -28,7 +29,9 @@ def read_backup(data: dict[str, Any]) -> Backup:
         speed_bytes_per_s=data.get("speed", 0),
         on_source_error=Policy(data.get("on-source-error", "report")),
         on_target_error=Policy(data.get("on-target-error", "report")),
+        auto_finalize=data.get("auto-finalize", True),
+        auto_dismiss=data.get("auto-dismiss", True),
     )
     existing = data.get("mode", "absolute-paths") == "existing"
     target = Target(data["target"], existing, data.get("format", ""))
-    return Backup(data["device"], target, settings)
+    return Backup(data["device"], target, settings, group)

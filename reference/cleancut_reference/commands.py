@@ -7,12 +7,12 @@ Arguments have been checked against the schema before.
 from collections.abc import Callable
 from typing import Any, Final
 
-from cleancut_reference import block_commands, errors, run_state
+from cleancut_reference import block_commands, run_state
 from cleancut_reference.actions.table import read_transaction
 from cleancut_reference.backup_arguments import read_backup
 from cleancut_reference.devices import device_add
 from cleancut_reference.introspection import served
-from cleancut_reference.jobs.job import Job
+from cleancut_reference.jobs import ending, verbs
 from cleancut_reference.monitor import human_monitor_command
 from cleancut_reference.outputs import Event
 from cleancut_reference.qmp.arguments import schema
@@ -24,9 +24,8 @@ from cleancut_reference.queries import (
 )
 from cleancut_reference.state import State
 from cleancut_reference.transaction import Transaction
-from cleancut_reference.waiting import Wait
+from cleancut_reference.waiting import WaitForShutdown
 from cleancut_spec import cites
-from cleancut_spec.jobs import ALLOWED, Status, Verb
 
 VERSION: Final = {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": "cleancut 0.1.0"}
 
@@ -40,60 +39,7 @@ def transaction(state: State, arguments: Arguments) -> Transaction:
 
 def drive_backup(state: State, arguments: Arguments) -> Transaction:
     """Start one backup."""
-    return Transaction([read_backup(arguments)])
-
-
-def _find_job(state: State, job_id: str, verb: Verb) -> Job:
-    job = state.job(job_id)
-    if job is None:
-        raise errors.no_job(job_id)
-    if job.status not in ALLOWED[verb]:
-        raise errors.wrong_status(job_id, job.status, verb)
-    return job
-
-
-@cites("JOB-CANCEL-1", "JOB-CANCEL-2", "JOB-NONE-1")
-def block_job_cancel(state: State, arguments: Arguments) -> Any:
-    """End a job early; a paused one only with `force`."""
-    job = _find_job(state, arguments["device"], Verb.CANCEL)
-    if job.user_paused and not arguments.get("force", False):
-        raise errors.generic(f"The block job for device '{job.id}' is currently paused")
-    job.cancelled = True
-    return {}
-
-
-@cites("JOB-PAUSE-1", "JOB-NONE-1")
-def block_job_pause(state: State, arguments: Arguments) -> Wait:
-    """Stop copying; answered when the job stands still."""
-    job = _find_job(state, arguments["device"], Verb.PAUSE)
-    if job.user_paused:
-        raise errors.generic("Job is already paused")
-    job.user_paused = True
-    return Wait(lambda: job.status is not Status.RUNNING or job.ending, {})
-
-
-@cites("JOB-RESUME-1", "POLICY-STOP-1", "JOB-NONE-1")
-def block_job_resume(state: State, arguments: Arguments) -> Any:
-    """Go on copying, after a pause or an error under policy `stop`."""
-    job = _find_job(state, arguments["device"], Verb.RESUME)
-    if not job.user_paused:
-        raise errors.generic("Can't resume a job that was not paused")
-    job.user_paused = False
-    job.io_status = "ok"
-    if job.status is Status.PAUSED and not job.source.traffic.drained:
-        state.outbox.append(job.move(Status.RUNNING))
-    return {}
-
-
-@cites("JOB-SPEED-2", "ARG-SPEED-1", "JOB-NONE-1")
-def block_job_set_speed(state: State, arguments: Arguments) -> Any:
-    """Change the speed; a delay that the old one imposed ends."""
-    job = _find_job(state, arguments["device"], Verb.SET_SPEED)
-    if arguments["speed"] < 0:
-        raise errors.generic("Parameter 'speed' expects a non-negative value")
-    job.speed_bytes_per_s = arguments["speed"]
-    job.not_before_ns = state.now_ns
-    return {}
+    return Transaction([read_backup(arguments, None)])
 
 
 @cites("JOB-LIST-1")
@@ -103,18 +49,14 @@ def query_block_jobs(state: State, arguments: Arguments) -> Any:
 
 
 @cites("JOB-QUIT-1")
-def quit_server(state: State, arguments: Arguments) -> Wait:
+def quit_server(state: State, arguments: Arguments) -> WaitForShutdown:
     """Cancel every job, then end."""
     data = {"guest": False, "reason": "host-qmp-quit"}
     state.outbox.append(Event("SHUTDOWN", data))
     for job in state.jobs:
-        job.cancelled = True
-
-    def ended() -> bool:
-        state.shut_down = not state.jobs
-        return state.shut_down
-
-    return Wait(ended, {})
+        if not job.over:
+            ending.cancel(job)
+    return WaitForShutdown({}, state)
 
 
 def _schema(_: State, arguments: Arguments) -> Any:
@@ -129,10 +71,7 @@ def _names(_: State, arguments: Arguments) -> Any:
 COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "transaction": transaction,
     "drive-backup": drive_backup,
-    "block-job-cancel": block_job_cancel,
-    "block-job-pause": block_job_pause,
-    "block-job-resume": block_job_resume,
-    "block-job-set-speed": block_job_set_speed,
+    **verbs.COMMANDS,
     "query-block-jobs": query_block_jobs,
     "query-jobs": lambda state, _: [job_info(job) for job in reversed(state.jobs)],
     "query-block": query_block,

@@ -14,7 +14,8 @@ from cleancut_reference.block.gates import pass_gates, throttled_until_ns
 from cleancut_reference.block.request import Outcome
 from cleancut_reference.commands import COMMANDS
 from cleancut_reference.errors import QmpError, command_not_found
-from cleancut_reference.jobs import backup
+from cleancut_reference.jobs import backup, ending
+from cleancut_reference.jobs.job import Job
 from cleancut_reference.outputs import Output, Reply, Shutdown
 from cleancut_reference.procedure import Procedure
 from cleancut_reference.qmp.arguments import check_arguments
@@ -60,13 +61,18 @@ class Engine:
         return min((ns for ns in waits if ns > self.state.now_ns), default=None)
 
     def sources(self) -> list[Iterator[Step]]:
-        """What can happen next, by who does it: the command, each drive's guest, each job."""
+        """What can happen next, by who does it: the command, guests, jobs, groups of jobs."""
         if self.state.shut_down:
             return []
         guests = [guest.steps(self.state, traffic) for traffic in self.state.graph.traffics]
-        jobs = [backup.steps(self.state, job) for job in self.state.jobs]
-        others = [pass_gates(self.state, steps) for steps in (*guests, *jobs)]
+        jobs = [self._job_steps(job) for job in self.state.jobs]
+        groups = [ending.group_steps(self.state, group) for group in self.state.groups()]
+        others = [pass_gates(self.state, steps) for steps in (*guests, *jobs, *groups)]
         return [self._command_steps(), *others]
+
+    def _job_steps(self, job: Job) -> Iterator[Step]:
+        yield from backup.steps(self.state, job)
+        yield from ending.steps(self.state, job)
 
     def steps(self) -> Iterator[Step]:
         """All that can happen next."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, Final
 
-from cleancut_reference import errors, qemu_io, waiting
+from cleancut_reference import errors, qemu_io
 from cleancut_reference.block import gates, guest
 from cleancut_reference.block.description import check_device_id
 from cleancut_reference.block.node import Drive
@@ -18,6 +18,7 @@ from cleancut_reference.drive_option import DriveOption
 from cleancut_reference.errors import QmpError
 from cleancut_reference.outputs import Console
 from cleancut_reference.state import State
+from cleancut_reference.waiting import WaitForBreak, WaitForRequests
 
 Text = Generator[DiskRequest, Outcome, str]
 
@@ -89,7 +90,7 @@ def _perform(state: State, drive: Drive, line: str) -> Any:
             return ""
         case qemu_io.Drain():
             traffic = drive.traffic
-            return waiting.for_requests(list(traffic.requests) if traffic else [])
+            return WaitForRequests("", list(traffic.requests) if traffic else [])
     request = guest.submit(
         state,
         drive,
@@ -100,7 +101,7 @@ def _perform(state: State, drive: Drive, line: str) -> Any:
         partial(qemu_io.report, command),
     )
     wait = command.wait or not drive.name  # a way in of its own lasts no longer than the command
-    return waiting.for_requests([request]) if wait else ""
+    return WaitForRequests("", [request]) if wait else ""
 
 
 def _breakpoint(state: State, drive: Drive, command: qemu_io.Breakpoint) -> Any:
@@ -117,7 +118,7 @@ def _breakpoint(state: State, drive: Drive, command: qemu_io.Breakpoint) -> Any:
             what = f"Could not remove breakpoint {tag}"
         case _:
             if gates.is_set(drive.root, tag):
-                return waiting.for_break(drive, tag)
+                return WaitForBreak("", drive, tag)
             errno, what = "ENOENT", f"Could not wait for breakpoint {tag}"
     if errno:
         raise qemu_io.IoError(f"{what}: {errors.strerror(errno)}")

@@ -27,8 +27,8 @@ def block_job_info(state: State, job: Job) -> dict[str, Any]:
         "io-status": job.io_status,
         "ready": False,
         "status": str(job.status),
-        "auto-finalize": True,
-        "auto-dismiss": True,
+        "auto-finalize": job.settings.auto_finalize,
+        "auto-dismiss": job.settings.auto_dismiss,
     } | _error(job)
 
 
@@ -44,7 +44,10 @@ def job_info(job: Job) -> dict[str, Any]:
 
 
 def _error(job: Job) -> dict[str, str]:
-    return {"error": strerror(job.error)} if job.error else {}
+    """Why a job ended badly, once it has."""
+    if not (job.over and job.ending):
+        return {}
+    return {"error": strerror(job.error or "ECANCELED")}
 
 
 Query = Generator[DiskRequest, Outcome, list[dict[str, Any]]]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cleancut_reference.block.graph import Graph
+from cleancut_reference.jobs.group import Group
 from cleancut_reference.jobs.job import CLUSTER_BYTES, Job
 from cleancut_reference.outputs import Output
 
@@ -43,3 +44,7 @@ class State:
     def job(self, job_id: str) -> Job | None:
         """The job with this id."""
         return next((job for job in self.jobs if job.id == job_id), None)
+
+    def groups(self) -> list[Group]:
+        """The groups of jobs that complete together."""
+        return list(dict.fromkeys(job.group for job in self.jobs if job.group is not None))

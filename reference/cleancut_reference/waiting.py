@@ -1,6 +1,6 @@
-"""Commands that wait, with no step of their own, until something is so."""
+"""Commands that wait, with no step of their own, until something is so: plain data."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +9,18 @@ from cleancut_reference.block.node import Drive
 from cleancut_reference.block.traffic import GuestRequest
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
+from cleancut_spec import cites
 
 
 @dataclass(slots=True, eq=False)
 class Wait:
     """A command that waits until `done`; then it answers `value`."""
 
-    done: Callable[[], bool]
     value: Any
+
+    def done(self) -> bool:
+        """Whether it need not wait any more."""
+        raise NotImplementedError
 
     def steps(self, state: State) -> Iterator[Step]:
         """None of its own."""
@@ -27,13 +31,38 @@ class Wait:
         return self.value if self.done() else None
 
 
-def for_requests(requests: list[GuestRequest]) -> Wait:
+@dataclass(slots=True, eq=False)
+class WaitForRequests(Wait):
     """Until these guest requests have ended."""
-    return Wait(lambda: all(request.ended for request in requests), "")
+
+    requests: list[GuestRequest]
+
+    def done(self) -> bool:
+        """None is on its way."""
+        return all(request.ended for request in self.requests)
 
 
-def for_break(drive: Drive, tag: str) -> Wait:
+@dataclass(slots=True, eq=False)
+class WaitForBreak(Wait):
     """Until a request is held under this tag, or none can be any more."""
-    return Wait(
-        lambda: gates.is_suspended(drive.root, tag) or not gates.is_set(drive.root, tag), ""
-    )
+
+    drive: Drive
+    tag: str
+
+    def done(self) -> bool:
+        """One is, or nothing is to be held."""
+        root = self.drive.root
+        return gates.is_suspended(root, self.tag) or not gates.is_set(root, self.tag)
+
+
+@dataclass(slots=True, eq=False)
+class WaitForShutdown(Wait):
+    """Until every job is over; then the engine ends."""
+
+    state: State
+
+    @cites("JOB-QUIT-1")
+    def done(self) -> bool:
+        """A job that nobody has dismissed holds nothing up."""
+        self.state.shut_down = all(job.over for job in self.state.jobs)
+        return self.state.shut_down

@@ -1,17 +1,19 @@
 """What a reply means for the jobs: everything started, or nothing left."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cleancut_conformance.judge.jobs import Fault, Job, Jobs
+from cleancut_conformance.judge.finding import Fault
+from cleancut_conformance.judge.jobs import Job, Jobs
 from cleancut_spec.jobs import Status
 
 BACKUPS: Final = ("drive-backup", "blockdev-backup")
 STARTERS: Final = (*BACKUPS, "transaction")
-JOB_COMMANDS: Final = (
-    "block-job-cancel", "block-job-pause", "block-job-resume", "block-job-set-speed",
-)  # fmt: skip
+_JOB_COMMAND: Final = re.compile(
+    r"(?P<block>block-)?job-(?P<verb>cancel|pause|resume|complete|finalize|dismiss|set-speed)"
+)
 
 
 @dataclass(slots=True)
@@ -22,6 +24,7 @@ class Command:
     request: Any
     created: list[str] = field(default_factory=list)  # ids of the jobs made while it ran
     ran_early: bool = False
+    group: list[Job] = field(default_factory=list)  # the jobs made, if they complete together
 
     @property
     def name(self) -> str:
@@ -34,6 +37,29 @@ class Command:
         """The arguments, or none."""
         found = self.request.get("arguments") if isinstance(self.request, dict) else None
         return found if isinstance(found, dict) else {}
+
+    @property
+    def verb(self) -> str:
+        """What the command asks of a job, or an empty text."""
+        found = _JOB_COMMAND.fullmatch(self.name)
+        return found["verb"] if found else ""
+
+    @property
+    def of_block_job(self) -> bool:
+        """Whether it is one of the `block-job-*` commands."""
+        return self.name.startswith("block-")
+
+    @property
+    def job_id(self) -> str:
+        """The job that it names."""
+        by_id = not self.of_block_job or self.verb in ("finalize", "dismiss")
+        return str(self.arguments.get("id" if by_id else "device"))
+
+    @property
+    def grouped(self) -> bool:
+        """Whether it is a transaction whose jobs complete together."""
+        properties = self.arguments.get("properties")
+        return isinstance(properties, dict) and properties.get("completion-mode") == "grouped"
 
     def actions(self) -> list[tuple[str, dict[str, Any]]]:
         """The actions of a transaction, or the one that a lone backup is."""
@@ -75,19 +101,25 @@ def accepted(command: Command, jobs: Jobs, drives: set[str]) -> Iterator[Fault]:
     arguments = command.arguments
     if command.name in STARTERS:
         yield from _accepted_starter(command, jobs, drives)
-    elif command.name in JOB_COMMANDS and jobs.profile.job_status_events:
-        job = jobs.live.get(str(arguments.get("device")))
-        if job is None:
-            if str(arguments.get("device")) not in jobs.ended:
-                yield "JOB-NONE-1", f"{command.name} of {arguments.get('device')!r} succeeds"
-        elif command.name == "block-job-cancel":
-            if job.user_paused and not arguments.get("force"):
-                yield "JOB-CANCEL-2", f"job {job.id!r} is paused, and cancel succeeds"
-        elif command.name != "block-job-set-speed":
-            job.user_paused = command.name == "block-job-pause"
-            job.stopped = job.stopped and job.user_paused
-        if command.name == "block-job-set-speed" and _negative(arguments):
+    elif command.verb and jobs.profile.job_status_events:
+        job = jobs.live.get(command.job_id)
+        if job is not None:
+            yield from _accepted_verb(command, job)
+        elif command.job_id not in jobs.ended:
+            yield "JOB-NONE-1", f"{command.name} of {command.job_id!r} succeeds"
+        if command.verb == "set-speed" and _negative(arguments):
             yield "ARG-SPEED-1", f"speed {arguments['speed']} is accepted"
+
+
+def _accepted_verb(command: Command, job: Job) -> Iterator[Fault]:
+    plain = command.name == "block-job-cancel" and not command.arguments.get("force")
+    if job.user_paused and plain:
+        yield "JOB-CANCEL-2", f"job {job.id!r} is paused, and cancel succeeds"
+    if command.verb in ("pause", "resume"):
+        job.user_paused = command.verb == "pause"
+        job.stopped = job.stopped and job.user_paused
+    if command.verb in ("complete", "finalize") and job.status in (Status.RUNNING, Status.PAUSED):
+        yield "JOB-VERB-1", f"job {job.id!r} is {job.status}, and {command.name} succeeds"
 
 
 def _accepted_starter(command: Command, jobs: Jobs, drives: set[str]) -> Iterator[Fault]:
@@ -136,18 +168,19 @@ def refused(command: Command, error: dict[str, Any], jobs: Jobs) -> Iterator[Fau
             ended = job or jobs.ended.get(job_id)
             if ended is not None and ended.started:
                 yield "TX-ATOMIC-1", f"the command fails, and its job {job_id!r} had started"
-    elif command.name in JOB_COMMANDS:
-        device = command.arguments.get("device")
-        known = error["class"] == "DeviceNotActive"
-        if isinstance(device, str) and jobs.profile.job_status_events and _well_formed(command):
-            if device not in jobs.live and not known:
-                yield "JOB-NONE-1", f"job {device!r} does not exist; the class is {error['class']}"
-            if device in jobs.live and known:
-                yield "JOB-LIST-1", f"job {device!r} exists; the class is {error['class']}"
+    elif command.verb and jobs.profile.job_status_events and _well_formed(command):
+        job_id, known = command.job_id, error["class"] == "DeviceNotActive"
+        if job_id not in jobs.live and not known and command.of_block_job:
+            yield "JOB-NONE-1", f"job {job_id!r} does not exist; the class is {error['class']}"
+        if job_id in jobs.live and known:
+            yield "JOB-LIST-1", f"job {job_id!r} exists; the class is {error['class']}"
 
 
 def _well_formed(command: Command) -> bool:
-    speed = command.name == "block-job-set-speed"
-    wanted = {"device", "speed"} if speed else {"device"}
+    by_id = not command.of_block_job or command.verb in ("finalize", "dismiss")
+    wanted = {"id" if by_id else "device"}
+    wanted |= {"speed"} if command.verb == "set-speed" else set()
     kinds = isinstance(command.arguments.get("speed", 0), int)
-    return wanted <= command.arguments.keys() <= wanted | {"force"} and kinds
+    allowed = wanted | ({"force"} if command.name == "block-job-cancel" else set())
+    texts = all(isinstance(command.arguments.get(k), str) for k in wanted - {"speed"})
+    return wanted <= command.arguments.keys() <= allowed and kinds and texts

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cleancut_conformance.judge.commands import Command
-from cleancut_conformance.judge.jobs import Fault
+from cleancut_conformance.judge.finding import Fault
 from cleancut_conformance.judge.oracle import Oracle, Write, expand, first_difference
 
 CLUSTER_BYTES: Final = 65536

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+#: A fault found by a rule: the clause and what is wrong.
+Fault = tuple[str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

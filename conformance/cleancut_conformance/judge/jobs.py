@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cleancut_conformance.judge import completion
+from cleancut_conformance.judge.finding import Fault
 from cleancut_conformance.judge.profiles import Profile
 from cleancut_spec.jobs import FOLLOWS, Status
-
-#: A fault found by a rule: the clause and what is wrong.
-Fault = tuple[str, str]
 
 FINAL: Final = ("BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED")
 
@@ -35,12 +34,20 @@ class Job:
     status: Status = Status.CREATED
     started: bool = False
     final: str = ""
+    error: bool = False  # its final event told an error
     failed: bool = False  # an error was reported
     stopped: bool = False  # an error has stopped it and nobody has resumed it
     user_paused: bool = False
     offset_bytes: int = 0
     length_bytes: int = -1
+    announced: bool = False  # BLOCK_JOB_PENDING has come
+    group: list["Job"] = field(default_factory=list)  # of a grouped transaction, itself included
     still_since_bytes: int | None = None  # offset seen while paused, with no guest write since
+
+    @property
+    def completed_well(self) -> bool:
+        """Whether it has completed without an error."""
+        return self.final == "BLOCK_JOB_COMPLETED" and not self.error
 
 
 @dataclass(slots=True)
@@ -50,6 +57,7 @@ class Jobs:
     profile: Profile
     live: dict[str, Job] = field(default_factory=dict)
     ended: dict[str, Job] = field(default_factory=dict)
+    asked: set[tuple[str, str]] = field(default_factory=set)  # `finalize` or `dismiss` of a job
 
     def status_change(self, data: Any, backup: dict[str, Any] | None) -> Iterator[Fault]:
         """A JOB_STATUS_CHANGE; `backup` is what the command under way asks of a new job."""
@@ -65,10 +73,12 @@ class Jobs:
         if status not in FOLLOWS[job.status]:
             yield "JOB-STATUS-1", f"job {job_id!r} goes from {job.status} to {status}"
         yield from _status_faults(job, status)
+        yield from completion.status_faults(job, status, self.asked)
         job.status = status
         job.started = job.started or status is Status.RUNNING
         if status is Status.NULL:
             del self.live[job_id]
+            self.asked -= {("finalize", job_id), ("dismiss", job_id)}
             self.ended[job_id] = job
 
     def final_event(self, name: str, data: Any) -> Iterator[Fault]:
@@ -85,7 +95,16 @@ class Jobs:
             yield "EV-FINAL-1", f"{name} of job {job_id!r} after its {job.final}"
         yield from self._progress(job, data["offset"], data["len"])
         yield from _ending_faults(job, name, failed, data)
-        job.final = name
+        yield from completion.final_faults(job, name, failed, self.asked)
+        job.final, job.error = name, failed
+
+    def pending_event(self, data: Any) -> Iterator[Fault]:
+        """A BLOCK_JOB_PENDING."""
+        job = self.live.get(data["id"])
+        if job is None or job.status is not Status.PENDING or job.announced:
+            yield "JOB-MANUAL-1", f"BLOCK_JOB_PENDING of job {data['id']!r}, which is not pending"
+        else:
+            job.announced = True
 
     def error_event(self, data: Any) -> Iterator[Fault]:
         """A BLOCK_JOB_ERROR."""

@@ -8,8 +8,8 @@ from typing import Any, Final
 from cleancut_conformance.judge import commands
 from cleancut_conformance.judge.commands import Command
 from cleancut_conformance.judge.data import Data
-from cleancut_conformance.judge.finding import Finding
-from cleancut_conformance.judge.jobs import FINAL, Fault, Job, Jobs
+from cleancut_conformance.judge.finding import Fault, Finding
+from cleancut_conformance.judge.jobs import FINAL, Job, Jobs
 from cleancut_conformance.judge.profiles import PROFILES, profile_for
 from cleancut_conformance.judge.shapes import event_fault
 from cleancut_spec.jobs import Status
@@ -112,6 +112,8 @@ class Judge:
         self._data.sent(self._index, command)
         if command.name == "human-monitor-command":
             self._jobs.guest_wrote()
+        if (asks := command.verb) in ("finalize", "dismiss"):
+            self._jobs.asked.add((asks, command.job_id))
         self._open.append(command)
         if len(self._open) == 1:
             self._taken_up()
@@ -164,6 +166,8 @@ class Judge:
                 self._data.completed(data["device"])
         elif name == "BLOCK_JOB_ERROR":
             yield from self._jobs.error_event(data)
+        elif name == "BLOCK_JOB_PENDING":
+            yield from self._jobs.pending_event(data)
 
     def _status_change(self, data: Any) -> Iterator[Fault]:
         command = self._open[0] if self._open else None
@@ -175,6 +179,9 @@ class Judge:
             return
         if data["status"] == Status.CREATED:
             command.created.append(data["id"])
+            if command.grouped:
+                command.group.append(self._jobs.live[data["id"]])
+                self._jobs.live[data["id"]].group = command.group
         elif data["status"] == Status.RUNNING and data["id"] in self._jobs.live:
             yield from commands.job_runs(command, self._jobs.live[data["id"]])
 

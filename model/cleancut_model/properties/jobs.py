@@ -134,6 +134,13 @@ def a_group_ends_as_one(p: Backup, s: State) -> Term:
     )
 
 
+@always("grouped", shown_by=[seen.one_takes_the_others_with_it])
+@cites("TX-GROUP-2")
+def one_of_a_group_is_to_blame(p: Backup, s: State) -> Term:
+    """At most one job of a group ends with an error: the others are cancelled."""
+    return p.m.all(p.drive, p.drive, lambda d, x: Not(And(d != x, s.error[d], s.error[x])))
+
+
 #: The statuses that each state of the model's job stands for, first and last.
 STATUS: Final[dict[str, Status]] = {
     "NONE": Status.UNDEFINED,
@@ -257,15 +264,16 @@ def _pauses(p: Backup, t: State, d: Term) -> Term:
     return And(p.job_is(t, d, "PAUSED"), Not(t.error[d]))
 
 
-def _ends(p: Backup, t: State, d: Term) -> Term:
-    return And(p.job_is(t, d, "ABORTING"), t.error[d])
+def _ends(p: Backup, s: State, t: State, d: Term) -> Term:
+    """The job ends with that error, or as one of a group that ends already."""
+    return And(p.job_is(t, d, "ABORTING"), t.error[d] == p.to_blame(s))
 
 
 @each_step(*_FAILS, needs=("policies=report",), shown_by=[seen.a_job_fails])
 @cites("POLICY-REPORT-1")
 def report_ends_the_job(p: Backup, s: State, t: State) -> Term:
     """Under report an error ends the job with that error."""
-    return p.every(lambda d: Implies(_fails_under(p, s, t, d, "report"), _ends(p, t, d)))
+    return p.every(lambda d: Implies(_fails_under(p, s, t, d, "report"), _ends(p, s, t, d)))
 
 
 @each_step(*_FAILS, shown_by=[seen.an_error_is_ignored])
@@ -297,6 +305,6 @@ def enospc_stops_or_reports(p: Backup, s: State, t: State, e: Term) -> Term:
     return p.every(
         lambda d: Implies(
             _fails_under(p, s, t, d, "enospc"),
-            If(p.no_space(e), _pauses(p, t, d), _ends(p, t, d)),
+            If(p.no_space(e), _pauses(p, t, d), _ends(p, s, t, d)),
         )
     )

@@ -160,7 +160,7 @@ def a_broken_snapshot_ends_the_job(p: Backup, s: State, t: State) -> Term:
     return p.every(
         lambda d: Implies(
             And(t.broken[d], p.job_is(s, d, "RUNNING PAUSED"), Not(s.broken[d])),
-            And(p.job_is(t, d, "ABORTING"), t.error[d]),
+            And(p.job_is(t, d, "ABORTING"), t.error[d] == p.to_blame(s)),
         )
     )
 

@@ -1,6 +1,6 @@
 """The background copy: reads and writes of clusters, several at once, each of which may fail."""
 
-from z3 import And, BoolVal, If, Not, Or
+from z3 import And, BoolVal, If, Not
 
 from cleancut_model.language import State, Term
 from cleancut_model.protocol.guest import Guest
@@ -56,7 +56,7 @@ class Copying(Guest):
             return
         hit, stops = self.job_is(s, d, "RUNNING PAUSED"), self.stops(policy, e)
         s.js[d] = If(hit, If(stops, self.job.PAUSED, self.job.ABORTING), s.js[d])
-        s.error[d] = Or(s.error[d], And(hit, Not(stops)))
+        self.blame(s, d, And(hit, Not(stops)))
 
     def stops(self, policy: str, e: Term) -> Term:
         """Whether a policy pauses the job for this errno; otherwise it ends it."""

@@ -96,7 +96,11 @@ class Guest(Words):
         self.forget(s, "gbuf glen", d, r)
         s.broken[d] = True
         s.js[d] = If(hit, self.job.ABORTING, s.js[d])
-        s.error[d] = Or(s.error[d], hit)
+        self.blame(s, d, hit)
+
+    def blame(self, s: State, d: Term, hit: Term) -> None:
+        """An error ends the job; of a group that ends already, it counts as cancelled."""
+        s.error[d] = Or(s.error[d], And(hit, self.to_blame(s)))
 
     def spend_error(self, s: State, d: Term) -> None:
         """One error fewer is left to this drive."""

@@ -119,6 +119,12 @@ class Words:
         """The drive's job has ended."""
         return self.job_is(s, d, "CONCLUDED GONE")
 
+    def to_blame(self, s: State) -> Term:
+        """A job that fails now ends with that error: no other of its group ends already."""
+        if not self.options.grouped:
+            return self.m.boolean.values[1]
+        return self.every(lambda x: s.js[x] != self.job.ABORTING)
+
     def none_created(self, s: State) -> Term:
         """No job waits for its commit or its rollback."""
         return self.every(lambda x: s.js[x] != self.job.CREATED)

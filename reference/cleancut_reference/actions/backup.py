@@ -9,7 +9,9 @@ from cleancut_reference.actions.action import Action
 from cleancut_reference.block.node import Node
 from cleancut_reference.block.request import DiskRequest, Failed, Opened, Outcome
 from cleancut_reference.block.traffic import Traffic
-from cleancut_reference.jobs.backup import attach, bury
+from cleancut_reference.jobs.ending import take_back
+from cleancut_reference.jobs.filter import attach
+from cleancut_reference.jobs.group import Group
 from cleancut_reference.jobs.job import Job, Settings
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
@@ -31,6 +33,7 @@ class Backup(Action):
     device: str
     target: Target
     settings: Settings
+    group: Group | None = None
     source: Node | None = None
     opening: DiskRequest | None = None
     opened: Opened | None = None
@@ -109,7 +112,10 @@ def _make_job(state: State, backup: Backup, source: Node, outcome: Outcome) -> N
     check_opened(state.graph, backup.target, source, outcome)
     target = state.graph.build(outcome)
     target.size_bytes = source.size_bytes
-    job = Job(backup.settings, source, target, state.options.cluster_bytes)
+    group = backup.group
+    job = Job(backup.settings, source, target, state.options.cluster_bytes, group)
+    if group is not None:
+        group.jobs.append(job)
     attach(state.graph, job)
     state.outbox.append(job.move(Status.CREATED))
     state.jobs.append(job)
@@ -144,8 +150,7 @@ def _roll_back(state: State, backup: Backup) -> Step:
     def run(_: Outcome) -> Label | None:
         backup.opened = None
         if job is not None:
-            state.outbox.append(job.move(Status.ABORTING))
-            bury(state, job)
+            take_back(state, job)
         return label
 
     return Step(label, run, undo_request(backup.opened))

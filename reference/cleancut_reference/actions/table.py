@@ -7,11 +7,12 @@ from cleancut_reference.actions.abort import Abort
 from cleancut_reference.actions.action import Action
 from cleancut_reference.backup_arguments import read_backup
 from cleancut_reference.errors import generic
+from cleancut_reference.jobs.group import Group
 from cleancut_reference.transaction import Transaction
 
 #: A kind's name in `transaction`, and what makes an action of its arguments.
-KINDS: Final[dict[str, Callable[[dict[str, Any]], Action]]] = {
-    "abort": lambda _: Abort(),
+KINDS: Final[dict[str, Callable[[dict[str, Any], Group | None], Action]]] = {
+    "abort": lambda data, group: Abort(),
     "drive-backup": read_backup,
 }
 
@@ -19,13 +20,13 @@ KINDS: Final[dict[str, Callable[[dict[str, Any]], Action]]] = {
 def read_transaction(arguments: dict[str, Any]) -> Transaction:
     """The transaction that these arguments ask for; raises QmpError for an unknown kind."""
     properties = arguments.get("properties", {})
-    if properties.get("completion-mode", "individual") != "individual":
-        raise generic("Parameter 'completion-mode': this server supports only 'individual'")
-    return Transaction([_read_action(action) for action in arguments["actions"]])
+    grouped = properties.get("completion-mode", "individual") == "grouped"
+    group = Group() if grouped else None
+    return Transaction([_read_action(action, group) for action in arguments["actions"]], grouped)
 
 
-def _read_action(action: dict[str, Any]) -> Action:
+def _read_action(action: dict[str, Any], group: Group | None) -> Action:
     kind = action["type"]
     if kind not in KINDS:
         raise generic(f"Action '{kind}' is not supported by this server")
-    return KINDS[kind](action["data"])
+    return KINDS[kind](action["data"], group)

@@ -1,4 +1,4 @@
-"""The background copy of a backup job, and its end.
+"""The background copy of a backup job.
 
 A job takes a run of clusters, reads it from the drive and writes it to the target. It takes no more
 while it is paused, throttled, drained or ending; requests in flight always finish.
@@ -8,10 +8,8 @@ from collections.abc import Iterator
 
 from cleancut_reference.arithmetic import byte_span, delay_ns
 from cleancut_reference.bitmap import clear_run
-from cleancut_reference.block.graph import Graph
-from cleancut_reference.block.node import Node
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Outcome
-from cleancut_reference.errors import strerror
+from cleancut_reference.jobs import ending
 from cleancut_reference.jobs.job import Copy, Job, Policy
 from cleancut_reference.outputs import Event
 from cleancut_reference.state import State
@@ -29,31 +27,16 @@ def steps(state: State, job: Job) -> Iterator[Step]:
         for first in job.remaining_clusters():
             if not is_claimed(job, first):
                 yield _claim(state, job, first)
-    end = _next_status(state, job)
-    if end is not None:
-        yield end
-
-
-def _next_status(state: State, job: Job) -> Step | None:
-    """The step that changes the job's status, if nothing in flight holds it back."""
-    if job.ending:
-        return _abort(state, job) if may_abort(job) else None
-    if job.status is Status.PENDING:
-        return _complete(state, job)
-    if job.status is not Status.RUNNING or job.in_flight:
-        return None
-    if job.user_paused:
-        return _park(state, job)
-    if job.remaining == 0 and not job.source.traffic.cbw_in_flight:
-        return _finish(state, job)
-    return None
+    if may_park(job):
+        yield _park(state, job)
 
 
 @cites("JOB-PAUSE-1", "JOB-SPEED-1", "GUEST-LIVE-1")
 def may_claim(state: State, job: Job) -> bool:
-    """Whether the job may take more clusters. A drained job has status paused."""
+    """Whether the job may take more clusters."""
     return (
         job.status is Status.RUNNING
+        and not job.source.traffic.drained
         and not job.user_paused
         and not job.ending
         and len(job.in_flight) < state.options.workers
@@ -67,10 +50,10 @@ def is_claimed(job: Job, cluster: int) -> bool:
     return cluster in job.source.traffic.cbw_claims(job) or job.copy_overlaps(cluster, cluster + 1)
 
 
-def may_abort(job: Job) -> bool:
-    """Whether nothing of an ending job is in flight any more."""
-    traffic = job.source.traffic
-    return not (job.in_flight or traffic.cbw_in_flight or traffic.drained)
+def may_park(job: Job) -> bool:
+    """Whether the job, which is to pause, has come to stand still."""
+    running = job.status is Status.RUNNING and not job.ending
+    return running and job.user_paused and not job.in_flight
 
 
 def _claim(state: State, job: Job, first: int) -> Step:
@@ -137,8 +120,8 @@ def _fail(state: State, job: Job, copy: Copy, operation: str, errno: str) -> Lab
     action = action_for(policy, errno)
     data = {"device": job.id, "operation": operation, "action": action}
     state.outbox.append(Event("BLOCK_JOB_ERROR", data))
-    if action == "report" and not job.ending:
-        job.error = errno
+    if action == "report":
+        ending.fail(job, errno)
     elif action == "stop":
         job.user_paused = True
         job.io_status = "nospace" if errno == "ENOSPC" else "failed"
@@ -152,97 +135,3 @@ def _park(state: State, job: Job) -> Step:
         state.outbox.append(job.move(Status.PAUSED))
 
     return Step(None, run)
-
-
-@cites("JOB-END-1")
-def _finish(state: State, job: Job) -> Step:
-    label = Label("finish", job.index)
-
-    def run(_: Outcome) -> Label:
-        state.outbox.append(job.move(Status.WAITING))
-        state.outbox.append(job.move(Status.PENDING))
-        return label
-
-    return Step(label, run)
-
-
-@cites("EV-FINAL-1", "EV-FINAL-2")
-def _complete(state: State, job: Job) -> Step:
-    label = Label("complete", job.index)
-
-    def run(outcome: Outcome) -> Label | None:
-        if isinstance(outcome, Failed):  # what was written may not be on the disk
-            job.error = outcome.errno
-            _end_badly(state, job)
-            return None
-        state.outbox.append(job.block_job_event("BLOCK_JOB_COMPLETED"))
-        bury(state, job)
-        return label
-
-    return Step(label, run, close_request(state, job))
-
-
-@cites("JOB-CANCEL-1", "EV-FINAL-1", "EV-FINAL-2", "EV-SOURCE-1")
-def _abort(state: State, job: Job) -> Step:
-    label = Label("abort", job.index)
-
-    def run(_: Outcome) -> Label:
-        _end_badly(state, job)
-        return label
-
-    return Step(label, run, close_request(state, job))
-
-
-def close_request(state: State, job: Job) -> DiskRequest:
-    """Close a target that only the job has; write out one that stays."""
-    if job.target.monitor_owned or state.graph.drive_of(job.target):
-        return DiskRequest(Op.FLUSH, job.target.name)
-    names = tuple(node.name for node in state.graph.unused_below(job.target))
-    return DiskRequest(Op.CLOSE, job.target.name, nodes=names)
-
-
-def _end_badly(state: State, job: Job) -> None:
-    if job.status is Status.PAUSED:  # the table knows no way from paused to aborting
-        state.outbox.append(job.move(Status.RUNNING))
-    state.outbox.append(job.move(Status.ABORTING))
-    if job.error:
-        final = job.block_job_event("BLOCK_JOB_COMPLETED")
-        final.data["error"] = strerror(job.error)
-    else:
-        final = job.block_job_event("BLOCK_JOB_CANCELLED")
-    state.outbox.append(final)
-    bury(state, job)
-
-
-@cites("JOB-FREE-1", "EV-LAST-1", "TX-FAIL-2", "TX-FAIL-3", "TX-FAIL-4")
-def bury(state: State, job: Job) -> None:
-    """The job's last steps: the drive is free and nothing of the job is left."""
-    state.outbox.append(job.move(Status.CONCLUDED))
-    state.outbox.append(job.move(Status.NULL))
-    detach(state.graph, job)
-    state.jobs.remove(job)
-
-
-def attach(graph: Graph, job: Job) -> None:
-    """Put the job's filter above its source, and refuse most commands on filter and target."""
-    children = {"file": job.source, "target": job.target}
-    job.filter = Node(
-        name=graph.new_name(),
-        driver="copy-before-write",
-        size_bytes=job.source.size_bytes,
-        traffic=job.source.traffic,
-        filename=job.source.filename,
-        children=children,
-        job=job,
-    )
-    graph.insert_filter(job.filter)
-    for node in (job.filter, job.target):
-        graph.block(node, "block device is in use by block job: backup", job)
-
-
-def detach(graph: Graph, job: Job) -> None:
-    """Take the filter away, and the target unless others have it, too."""
-    graph.unblock(job)
-    graph.remove_filter(job.filter)
-    if not job.target.monitor_owned and not any(graph.parents(job.target)):
-        graph.remove_tree(job.target)

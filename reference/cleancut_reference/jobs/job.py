@@ -10,6 +10,7 @@ from typing import Any, Final
 from cleancut_reference.arithmetic import cluster_count, overlap
 from cleancut_reference.bitmap import first_clear
 from cleancut_reference.block.node import Node
+from cleancut_reference.jobs.group import Group
 from cleancut_reference.outputs import Event
 from cleancut_spec import cites
 from cleancut_spec.jobs import FOLLOWS, Status
@@ -35,6 +36,8 @@ class Settings:
     speed_bytes_per_s: int = 0
     on_source_error: Policy = Policy.REPORT
     on_target_error: Policy = Policy.REPORT
+    auto_finalize: bool = True
+    auto_dismiss: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +57,7 @@ class Job:
     source: Node
     target: Node
     cluster_bytes: int = CLUSTER_BYTES
+    group: Group | None = None
     status: Status = Status.UNDEFINED
     speed_bytes_per_s: int = 0
     user_paused: bool = False
@@ -87,6 +91,11 @@ class Job:
     def ending(self) -> bool:
         """Whether the job has failed or was cancelled and only waits for its requests."""
         return self.cancelled or bool(self.error)
+
+    @property
+    def over(self) -> bool:
+        """Whether the job has ended; it may still be to be dismissed."""
+        return self.status in (Status.CONCLUDED, Status.NULL)
 
     @property
     def length_bytes(self) -> int:
