@@ -1,5 +1,6 @@
 """The block graph by its commands: the same replies as QEMU 7.2 gives."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,40 @@ def test_a_device_of_the_guest_has_a_drive(folder: Path) -> None:
             'hmp qemu-io vn "read 0 512"',
             "cont",
             "query-status",
+        )
+
+
+def test_nodes_are_reopened(folder: Path) -> None:
+    nodes = ["driver=file,node-name=pf,filename=t.img", "driver=raw,node-name=p,file=pf"]
+    nodes += ["driver=null-co,node-name=n,size=65536"]
+    nodes += ["driver=throttle,node-name=t,file=n,throttle-group=g"]
+    options = [word for node in nodes for word in ("-blockdev", node)]
+    objects = ["-object", "throttle-group,id=g,x-bps-write=1000000", "-object"]
+    with pair(folder, *objects, "throttle-group,id=h", *options) as both:
+
+        def reopen(**said: object) -> str:
+            renamed = {key.replace("_", "-"): value for key, value in said.items()}
+            return "blockdev-reopen " + json.dumps({"options": [renamed]})
+
+        both.compare(
+            reopen(driver="raw", node_name="p", file="pf", read_only=True),
+            'hmp qemu-io p "write -q 0 512"',
+            "query-named-block-nodes",
+            reopen(driver="raw", node_name="p", file="pf", detect_zeroes="on"),
+            "query-named-block-nodes",
+            'hmp qemu-io p "write -q 0 512"',
+            'hmp qemu-io pf "write -q 0 512"',
+            reopen(driver="raw", node_name="zz", file="pf"),
+            reopen(driver="raw", file="pf"),
+            reopen(driver="qcow2", node_name="p", file="pf"),
+            reopen(driver="raw", node_name="p", file="p"),
+            reopen(driver="raw", node_name="p", file="zz"),
+            reopen(driver="file", node_name="pf", filename="x.img"),
+            reopen(driver="null-co", node_name="n", size=5),
+            reopen(driver="throttle", node_name="t", file="n", throttle_group="h"),
+            'object-del {"id": "g"}',
+            'object-del {"id": "h"}',
+            reopen(driver="throttle", node_name="t", file="n", throttle_group="zz"),
         )
 
 

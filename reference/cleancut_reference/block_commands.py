@@ -72,7 +72,9 @@ def block_resize(state: State, arguments: Arguments) -> Work:
     if size_bytes < 0:
         raise errors.generic("Parameter 'size' expects a >0 size")
     if node.blockers:
-        raise errors.generic(f"Device '{device or node_name}' is in use")
+        raise errors.generic(f"Device '{device or '(null)'}' is in use")
+    if not device:
+        state.graph.check_permission(node, "resize", errors.UNNAMED.format(node_name))
     if node.read_only:
         raise errors.generic("Image is read-only")
     if node.protocol == "null-co":

@@ -22,6 +22,7 @@ from cleancut_reference.queries import (
     query_block,
     query_named_block_nodes,
 )
+from cleancut_reference.reopen import blockdev_reopen
 from cleancut_reference.state import State
 from cleancut_reference.transaction import Transaction
 from cleancut_reference.waiting import WaitForShutdown
@@ -83,6 +84,7 @@ COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "cont": run_state.cont,
     "blockdev-add": block_commands.blockdev_add,
     "blockdev-del": block_commands.blockdev_del,
+    "blockdev-reopen": blockdev_reopen,
     "block_resize": block_commands.block_resize,
     "eject": block_commands.eject,
     "object-add": block_commands.object_add,

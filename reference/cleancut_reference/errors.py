@@ -3,6 +3,7 @@
 import errno as errno_module
 import os
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,18 @@ def generic(desc: str) -> QmpError:
 def command_not_found(desc: str) -> QmpError:
     """An error of class CommandNotFound."""
     return QmpError("CommandNotFound", desc)
+
+
+def permission_conflict(node: str, permission: str, needs: str, parent: str, role: str) -> QmpError:
+    """Somebody needs what a node above does not share."""
+    return generic(
+        f"Permission conflict on node '{node}': permissions '{permission}' are both required by "
+        f"{needs} and unshared by node '{parent}' (uses node '{node}' as '{role}' child)."
+    )
+
+
+#: How an error calls a way in that has no name.
+UNNAMED: Final = "an unnamed block device (uses node '{}' as 'root' child)"
 
 
 def no_device(device: str, node_name: str) -> QmpError:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from cleancut_reference import errors, qemu_io
 from cleancut_reference.block import gates, guest
 from cleancut_reference.block.description import check_device_id
-from cleancut_reference.block.node import Drive
+from cleancut_reference.block.node import Drive, Node
 from cleancut_reference.block.request import DiskRequest, Outcome
 from cleancut_reference.block_commands import blockdev_del, open_node, take_out
 from cleancut_reference.drive_option import DriveOption
@@ -91,6 +91,8 @@ def _perform(state: State, drive: Drive, line: str) -> Any:
         case qemu_io.Drain():
             traffic = drive.traffic
             return WaitForRequests("", list(traffic.requests) if traffic else [])
+    if command.op.changes and drive.root is not None:
+        _check_writable(state, drive, drive.root)
     request = guest.submit(
         state,
         drive,
@@ -102,6 +104,14 @@ def _perform(state: State, drive: Drive, line: str) -> Any:
     )
     wait = command.wait or not drive.name  # a way in of its own lasts no longer than the command
     return WaitForRequests("", [request]) if wait else ""
+
+
+def _check_writable(state: State, drive: Drive, root: Node) -> None:
+    """Refuse to write to a node that is read-only, or below one that counts on it."""
+    if root.read_only:
+        raise errors.generic("Block node is read-only")
+    if not drive.name:
+        state.graph.check_permission(root, "write", errors.UNNAMED.format(root.name))
 
 
 def _breakpoint(state: State, drive: Drive, command: qemu_io.Breakpoint) -> Any:

@@ -75,10 +75,12 @@ def _new_image(path: str, format: str) -> dict[str, Any]:
 def check_opened(graph: Graph, target: Target, source: Node, opened: Opened) -> None:
     """Refuse a target that is in use, of another format or of another size."""
     files = identities(opened)
-    if files & files_below(source):
-        raise errors.generic("Source and target cannot be the same")
-    if files & graph.identities():
+    if any(
+        files & files_below(node) for node in graph.nodes.values() if node.blockers and not node.job
+    ):
         raise errors.generic('Failed to get "resize" lock')
+    if files & graph.identities():
+        raise errors.generic('Could not replace node: Failed to get shared "write" lock')
     if not target.existing:
         return
     if opened.size_bytes != source.size_bytes:

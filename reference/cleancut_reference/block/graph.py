@@ -164,6 +164,24 @@ class Graph:
         if node.blockers:
             raise errors.blocked(self.display_name(node), node.blockers[0].reason)
 
+    def check_permission(self, node: Node, permission: str, needs: str) -> None:
+        """Refuse to write or resize a node below one that counts on it; raises QmpError.
+
+        Else a write would pass a copy-before-write filter by, or damage a format's image.
+        """
+        for parent in self.parents(node):
+            if isinstance(parent, Drive) or self._shares(parent, node):
+                continue
+            role = next(role for role, child in parent.children.items() if child is node)
+            raise errors.permission_conflict(node.name, permission, needs, parent.name, role)
+
+    def _shares(self, parent: Node, node: Node) -> bool:
+        """Whether a node lets others write to its child."""
+        if parent.driver == "copy-before-write":
+            return parent.children["target"] is node
+        above = (one for one in self.parents(parent) if isinstance(one, Node))
+        return parent.below is node and all(self._shares(one, parent) for one in above)
+
     def block(self, node: Node, reason: str, owner: object) -> None:
         """From now on commands on the node are refused for this reason."""
         node.blockers.append(Blocker(reason, owner))
