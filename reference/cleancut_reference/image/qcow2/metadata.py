@@ -1,0 +1,112 @@
+"""Everything an open image knows of itself, and the order in which it is written.
+
+A crash may lose what was not flushed, in part and in any order. Therefore
+
+1. refcounts go up before anything refers to a cluster,
+2. data and L2 tables are safe before the entry that refers to them,
+3. refcounts go down, and clusters are used again, after no entry refers to them.
+
+Whatever is interrupted leaves clusters that nothing refers to: leaks, no corruption. What cannot be
+ordered so (snapshots, a new L1 or refcount table) is written elsewhere, and takes effect with the
+one write of the header, which lies in one page and is taken to be written whole or not at all.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+from typing import Any
+
+from cleancut_reference.image.qcow2.allocator import Allocator
+from cleancut_reference.image.qcow2.header import Header
+from cleancut_reference.image.qcow2.layout import ENTRY_BYTES, word_bytes
+from cleancut_reference.image.qcow2.ordered_store import OrderedStore
+from cleancut_reference.image.qcow2.refcounts import Refcounts
+from cleancut_reference.image.qcow2.tables import Tables
+
+
+class Metadata:
+    """The header, the refcounts and the tables of an open image."""
+
+    def __init__(self, store: OrderedStore, name: str, header: Header) -> None:
+        self.store = store
+        self.name = name
+        self.header = header
+        self.geometry = header.geometry
+        self.reload()
+
+    def reload(self) -> None:
+        """Forget everything that is in memory alone."""
+        self.refcounts = Refcounts(self.store, self.name, self.header)
+        self.allocator = Allocator(self.refcounts)
+        self.tables = Tables(self.store, self.name, self.header, self.allocator)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is in memory that it is time to commit."""
+        return self.tables.crowded or self.refcounts.crowded or self.allocator.crowded
+
+    def commit(self) -> None:
+        """Write back what is in memory alone, in the safe order."""
+        if not (self.tables.dirty or self.refcounts.dirty or self.allocator.has_dropped):
+            return
+        self._write_refcounts()
+        self.tables.write_l2()
+        self.store.barrier()
+        self.tables.write_l1()
+        self.store.barrier()
+        self.allocator.free_dropped()
+
+    def flush(self) -> None:
+        """Commit, and make everything safe, so that not even a leak would be left by a crash."""
+        self.commit()
+        self._write_refcounts()
+        self.store.barrier()
+
+    def publish(self, **fields: Any) -> None:
+        """Replace fields of the header, all at once; what they refer to must be safe already."""
+        header = replace(self.header, **fields)
+        self.store.write(0, header.pack(self.name))
+        self.store.barrier()
+        self.header = header
+
+    def _write_refcounts(self) -> None:
+        """Write the refcounts that have changed, to a new place if the table is too small."""
+        while self.refcounts.rebuild_needed:
+            fields, old = self.refcounts.rebuild()
+            self.publish(**fields)
+            for first, count in old:
+                self.allocator.give_back(first, count)
+        self.refcounts.write_back()
+        self.store.barrier()
+
+    def grow_l1(self, entries: int) -> None:
+        """Go on with a longer L1 table, written elsewhere."""
+        if self.tables.dirty:
+            self.commit()
+        l1 = self.tables.l1 + array("Q", bytes((entries - len(self.tables.l1)) * ENTRY_BYTES))
+        old = self.header.l1_offset, len(self.tables.l1) * ENTRY_BYTES
+        offset = self.write_new(word_bytes(l1))
+        self._write_refcounts()
+        self.publish(l1_entries=entries, l1_offset=offset)
+        self.tables.replace(l1, offset)
+        self.give_back_bytes(*old)
+
+    def write_new(self, data: bytes) -> int:
+        """Write a table to new clusters, of which nothing is safe before a flush; its offset."""
+        if not data:
+            return 0
+        cluster = self.allocator.take_row(self.geometry.clusters(len(data)))
+        offset = cluster << self.geometry.cluster_bits
+        self.store.write(offset, data)
+        self.store.extend(offset + self.geometry.clusters(len(data)) * self.geometry.cluster_bytes)
+        return offset
+
+    def give_back_bytes(self, offset_bytes: int, length_bytes: int) -> None:
+        """Free the clusters of a table that the header in the store does not name any more."""
+        first, count = (
+            offset_bytes >> self.geometry.cluster_bits,
+            self.geometry.clusters(length_bytes),
+        )
+        if count:
+            self.allocator.give_back(first, count)
