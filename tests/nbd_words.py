@@ -42,13 +42,18 @@ def request(
     return struct.pack(">IHHQQI", *fields) + data
 
 
+def connect(path: Path) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(20)
+    client.connect(str(path))
+    return client
+
+
 class NbdClient:
     """Connects to an export, sends one request after the other; replies are simple ones."""
 
     def __init__(self, path: Path, export: str) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(20)
-        self.socket.connect(str(path))
+        self.socket = connect(path)
         assert self._receive(18)[:16] == b"NBDMAGICIHAVEOPT"
         self.socket.sendall(FLAGS + option(EXPORT_NAME, export.encode()))
         self.size_bytes = struct.unpack(">QH", self._receive(10))[0]

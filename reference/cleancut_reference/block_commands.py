@@ -10,6 +10,7 @@ from cleancut_reference.block.description import Reader, nest
 from cleancut_reference.block.node import Drive, Node
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened, Outcome
 from cleancut_reference.block.throttle import ThrottleGroup
+from cleancut_reference.exports import check_may_resize
 from cleancut_reference.procedure import Work
 from cleancut_reference.sizes import SECTOR_BYTES
 from cleancut_reference.state import State
@@ -75,6 +76,7 @@ def block_resize(state: State, arguments: Arguments) -> Work:
         raise errors.generic(f"Device '{device or '(null)'}' is in use")
     if not device:
         state.graph.check_permission(node, "resize", errors.UNNAMED.format(node_name))
+    check_may_resize(state, node)
     if node.read_only:
         raise errors.generic("Image is read-only")
     if node.protocol == "null-co":

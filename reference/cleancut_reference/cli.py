@@ -15,9 +15,10 @@ from cleancut_reference.disk import Disk
 from cleancut_reference.engine import Engine
 from cleancut_reference.files import DiskFiles
 from cleancut_reference.machine import Machine
-from cleancut_reference.qmp.server import Server, ServerError, listen
+from cleancut_reference.qmp.server import Server
 from cleancut_reference.schedule import Fair, Seeded
 from cleancut_reference.state import State
+from cleancut_reference.unix_socket import SocketError, listen
 
 EXAMPLES: Final = """\
 examples:
@@ -131,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if scheme != "unix" or not path:
             raise UsageError(f"--qmp {options.qmp!r} is not of the form unix:PATH")
         return asyncio.run(_serve(build(options), Path(path)))
-    except (UsageError, FaultError, ServerError) as error:
+    except (UsageError, FaultError, SocketError) as error:
         print(f"cleancut serve: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:

@@ -7,7 +7,7 @@ Arguments have been checked against the schema before.
 from collections.abc import Callable
 from typing import Any, Final
 
-from cleancut_reference import block_commands, run_state
+from cleancut_reference import block_commands, exports, run_state
 from cleancut_reference.actions.table import read_transaction
 from cleancut_reference.backup_arguments import read_backup
 from cleancut_reference.devices import device_add
@@ -51,9 +51,10 @@ def query_block_jobs(state: State, arguments: Arguments) -> Any:
 
 @cites("JOB-QUIT-1")
 def quit_server(state: State, arguments: Arguments) -> WaitForShutdown:
-    """Cancel every job, then end."""
+    """Remove every export and cancel every job, then end."""
     data = {"guest": False, "reason": "host-qmp-quit"}
     state.outbox.append(Event("SHUTDOWN", data))
+    exports.shut_down_all(state)
     for job in state.jobs:
         if not job.over:
             ending.cancel(job)
@@ -92,6 +93,13 @@ COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "device_add": device_add,
     "query-commands": _names,
     "query-qmp-schema": _schema,
+    "nbd-server-start": exports.nbd_server_start,
+    "nbd-server-add": exports.nbd_server_add,
+    "nbd-server-remove": exports.nbd_server_remove,
+    "nbd-server-stop": exports.nbd_server_stop,
+    "block-export-add": exports.block_export_add,
+    "block-export-del": exports.block_export_del,
+    "query-block-exports": exports.query_block_exports,
     "human-monitor-command": human_monitor_command,
     "quit": quit_server,
 }

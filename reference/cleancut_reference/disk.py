@@ -3,9 +3,18 @@
 import contextlib
 import errno as errno_module
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
-from cleancut_reference.block.request import Blueprint, DiskRequest, Failed, Op, Outcome
+from cleancut_reference.block.request import (
+    MAX_EXTENTS,
+    Blueprint,
+    DiskRequest,
+    Failed,
+    Op,
+    Outcome,
+)
+from cleancut_reference.image.allocation import allocation
 from cleancut_reference.image.image import Image, ImageError
 from cleancut_reference.opening import Files, Opener, OpenError, OpenNode, format_image
 
@@ -96,12 +105,16 @@ def _write_zeroes(image: Image, request: DiskRequest) -> None:
     image.write_zeroes(request.offset_bytes, request.length_bytes)
 
 
+def _status(image: Image, request: DiskRequest) -> Outcome:
+    return list(islice(allocation(image, request.offset_bytes, request.length_bytes), MAX_EXTENTS))
+
+
 _IO: dict[Op, Callable[[Image, DiskRequest], Outcome]] = {
     Op.READ: lambda image, it: image.read(it.offset_bytes, it.length_bytes),
     Op.WRITE: lambda image, it: image.write(it.offset_bytes, it.data),
     Op.WRITE_ZEROES: _write_zeroes,
     Op.DISCARD: lambda image, it: image.discard(it.offset_bytes, it.length_bytes),
     Op.FLUSH: lambda image, it: image.flush(),
-    Op.STATUS: lambda image, it: list(image.block_status(it.offset_bytes, it.length_bytes)),
+    Op.STATUS: _status,
     Op.RESIZE: lambda image, it: image.resize(it.length_bytes),
 }

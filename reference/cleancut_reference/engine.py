@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from itertools import chain
 from typing import Any
 
+from cleancut_reference import exports
 from cleancut_reference.block import guest
 from cleancut_reference.block.gates import pass_gates, throttled_until_ns
 from cleancut_reference.block.request import Outcome
@@ -68,7 +69,7 @@ class Engine:
         jobs = [self._job_steps(job) for job in self.state.jobs]
         groups = [ending.group_steps(self.state, group) for group in self.state.groups()]
         others = [pass_gates(self.state, steps) for steps in (*guests, *jobs, *groups)]
-        return [self._command_steps(), *others]
+        return [self._command_steps(), exports.steps(self.state), *others]
 
     def _job_steps(self, job: Job) -> Iterator[Step]:
         yield from backup.steps(self.state, job)

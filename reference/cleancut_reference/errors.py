@@ -24,11 +24,11 @@ def command_not_found(desc: str) -> QmpError:
     return QmpError("CommandNotFound", desc)
 
 
-def permission_conflict(node: str, permission: str, needs: str, parent: str, role: str) -> QmpError:
+def permission_conflict(node: str, permission: str, needs: str, holder: str) -> QmpError:
     """Somebody needs what a node above does not share."""
     return generic(
         f"Permission conflict on node '{node}': permissions '{permission}' are both required by "
-        f"{needs} and unshared by node '{parent}' (uses node '{node}' as '{role}' child)."
+        f"{needs} and unshared by {holder}."
     )
 
 

@@ -1,10 +1,17 @@
 """An engine with its disks and faults, and a schedule that drives it."""
 
+from collections.abc import Callable
+
 from cleancut_reference.block.faults import Faults
-from cleancut_reference.block.request import DiskRequest, Outcome
+from cleancut_reference.block.request import DiskRequest, Failed, Outcome
 from cleancut_reference.disk import Disk
 from cleancut_reference.engine import Engine
+from cleancut_reference.nbd.address import Listen
 from cleancut_reference.schedule import Choose
+
+
+def _nobody_listens(_: Listen) -> Failed:
+    return Failed("EOPNOTSUPP", "There are no sockets here")
 
 
 class Machine:
@@ -15,6 +22,7 @@ class Machine:
         self.disk = disk
         self.faults = faults
         self._choose = choose
+        self.listen: Callable[[Listen], Failed | None] = _nobody_listens
 
     def step(self) -> bool:
         """Take one step; false if none is enabled."""
@@ -26,6 +34,8 @@ class Machine:
         return True
 
     def _perform(self, request: DiskRequest) -> Outcome:
+        if request.listen is not None:
+            return self.listen(request.listen)
         if request.called:
             self.faults.call(request.node, request.called)
         return self.faults.strike(request) or self.disk.perform(request)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from cleancut_reference.image.image import Extent
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -21,7 +23,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class GuestDone:
-    """A guest request has ended; `errno` is empty if it went well, `data` is what a read returned.
+    """A guest request has ended; `errno` is empty if it went well, `data` is what a read returned,
+    `extents` what a request for the status did.
 
     `console` is what is to be printed about it, for a request that came through the monitor.
     """
@@ -29,6 +32,7 @@ class GuestDone:
     request: int
     errno: str
     data: bytes = b""
+    extents: tuple[Extent, ...] = ()
     console: str = ""
 
 
@@ -40,8 +44,20 @@ class Console:
 
 
 @dataclass(frozen=True, slots=True)
+class HangUp:
+    """The NBD clients of an export are to be disconnected."""
+
+    export_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopListening:
+    """The NBD server is to let nobody in any more, and to disconnect all clients."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """The engine has ended; nothing comes after it."""
 
 
-Output = Reply | Event | GuestDone | Console | Shutdown
+Output = Reply | Event | GuestDone | Console | HangUp | StopListening | Shutdown

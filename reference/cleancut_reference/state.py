@@ -6,6 +6,7 @@ from typing import Final
 from cleancut_reference.block.graph import Graph
 from cleancut_reference.jobs.group import Group
 from cleancut_reference.jobs.job import CLUSTER_BYTES, Job
+from cleancut_reference.nbd.export import Export
 from cleancut_reference.outputs import Output
 
 MAX_CHUNK_BYTES: Final = 1 << 20
@@ -39,6 +40,8 @@ class State:
     run_state: str = "running"
     devices: list[str] = field(default_factory=list)  # of the guest, by id; empty where it has none
     objects: dict[str, str] = field(default_factory=dict)  # of object-add: id to type
+    nbd_running: bool = False
+    exports: list[Export] = field(default_factory=list)
     shut_down: bool = False
 
     def job(self, job_id: str) -> Job | None:

@@ -57,12 +57,24 @@ class WaitForBreak(Wait):
 
 @dataclass(slots=True, eq=False)
 class WaitForShutdown(Wait):
-    """Until every job is over; then the engine ends."""
+    """Until every job is over and no export is left; then the engine ends."""
 
     state: State
 
     @cites("JOB-QUIT-1")
     def done(self) -> bool:
         """A job that nobody has dismissed holds nothing up."""
-        self.state.shut_down = all(job.over for job in self.state.jobs)
+        jobs_over = all(job.over for job in self.state.jobs)
+        self.state.shut_down = jobs_over and not self.state.exports
         return self.state.shut_down
+
+
+@dataclass(slots=True, eq=False)
+class WaitForExports(Wait):
+    """Until no export is left."""
+
+    state: State
+
+    def done(self) -> bool:
+        """The last one is gone."""
+        return not self.state.exports

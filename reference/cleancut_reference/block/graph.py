@@ -173,7 +173,8 @@ class Graph:
             if isinstance(parent, Drive) or self._shares(parent, node):
                 continue
             role = next(role for role, child in parent.children.items() if child is node)
-            raise errors.permission_conflict(node.name, permission, needs, parent.name, role)
+            holder = f"node '{parent.name}' (uses node '{node.name}' as '{role}' child)"
+            raise errors.permission_conflict(node.name, permission, needs, holder)
 
     def _shares(self, parent: Node, node: Node) -> bool:
         """Whether a node lets others write to its child."""

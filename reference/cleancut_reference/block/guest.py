@@ -12,6 +12,7 @@ from cleancut_reference.bitmap import first_clear
 from cleancut_reference.block.node import CopyBeforeWrite, Drive, Node
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Outcome
 from cleancut_reference.block.traffic import Claim, GuestOp, GuestRequest, Phase, Traffic
+from cleancut_reference.image.image import Extent
 from cleancut_reference.outputs import GuestDone
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
@@ -43,18 +44,31 @@ def submit(
     return request
 
 
-def _answer(state: State, request: GuestRequest, errno: str = "", data: bytes = b"") -> None:
+def _answer(
+    state: State,
+    request: GuestRequest,
+    errno: str = "",
+    data: bytes = b"",
+    extents: tuple[Extent, ...] = (),
+) -> None:
     elapsed_ns = state.now_ns - request.arrived_ns
     console = request.report(errno, data, elapsed_ns) if request.report else ""
     request.ended = True
-    state.outbox.append(GuestDone(request.id, errno, data, console))
+    state.outbox.append(GuestDone(request.id, errno, data, extents, console))
 
 
-def _end(
-    state: State, traffic: Traffic, request: GuestRequest, errno: str = "", data: bytes = b""
-) -> None:
+def _end(state: State, traffic: Traffic, request: GuestRequest, outcome: Outcome) -> None:
+    """The request is over, with what its last disk request answered."""
     traffic.requests.remove(request)
-    _answer(state, request, errno, data)
+    match outcome:
+        case Failed(errno):
+            _answer(state, request, errno)
+        case bytes():
+            _answer(state, request, data=outcome)
+        case list():
+            _answer(state, request, extents=tuple(outcome))
+        case _:
+            _answer(state, request)
 
 
 def steps(state: State, traffic: Traffic) -> Iterator[Step]:
@@ -158,7 +172,7 @@ def _cbw_read(state: State, traffic: Traffic, request: GuestRequest) -> Step:
 
     def run(outcome: Outcome) -> Label:
         if isinstance(outcome, Failed):
-            return _refuse(state, traffic, request, "fail_cbw_read", outcome.errno)
+            return _refuse(state, traffic, request, "fail_cbw_read", outcome)
         assert isinstance(outcome, bytes)
         request.old_content = outcome
         request.phase = Phase.CBW_WRITE
@@ -174,7 +188,7 @@ def _cbw_write(state: State, traffic: Traffic, request: GuestRequest) -> Step:
 
     def run(outcome: Outcome) -> Label:
         if isinstance(outcome, Failed):
-            return _refuse(state, traffic, request, "fail_cbw_write", outcome.errno)
+            return _refuse(state, traffic, request, "fail_cbw_write", outcome)
         claim.job.mark_copied(claim.cluster, claim.cluster + 1)
         request.claim, request.old_content = None, b""
         more = next_claim(request) is not None
@@ -189,12 +203,14 @@ def _cbw_write(state: State, traffic: Traffic, request: GuestRequest) -> Step:
 
 
 @cites("CBW-ERROR-1")
-def _refuse(state: State, traffic: Traffic, request: GuestRequest, name: str, errno: str) -> Label:
+def _refuse(
+    state: State, traffic: Traffic, request: GuestRequest, name: str, failed: Failed
+) -> Label:
     """Copy-before-write has failed, so the guest's write fails and the drive stays as it is."""
     assert request.claim is not None
     cluster = request.claim.cluster
-    _end(state, traffic, request, errno)
-    return Label(name, traffic.index, cluster, errno)
+    _end(state, traffic, request, failed)
+    return Label(name, traffic.index, cluster, failed.errno)
 
 
 @cites("GUEST-WRITE-1")
@@ -202,11 +218,8 @@ def _finish(state: State, traffic: Traffic, request: GuestRequest) -> Step:
     label = Label("guest_done", traffic.index)
 
     def run(outcome: Outcome) -> Label | None:
-        if isinstance(outcome, Failed):
-            _end(state, traffic, request, outcome.errno)
-            return None
-        _end(state, traffic, request, data=outcome if isinstance(outcome, bytes) else b"")
-        return label
+        _end(state, traffic, request, outcome)
+        return None if isinstance(outcome, Failed) else label
 
     op, node = Op(request.op), root(request).performer.name
     io = DiskRequest(op, node, request.offset_bytes, request.length_bytes, request.data)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from cleancut_reference.image.image import Extent
+from cleancut_reference.nbd.address import Listen
 
 
 class Op(StrEnum):
@@ -23,6 +24,7 @@ class Op(StrEnum):
     CLOSE = "close"
     RESIZE = "resize"
     INFO = "info"
+    LISTEN = "listen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class DiskRequest:
     of any file stays until FORMAT makes a new image of `length_bytes` in it, with `options`.
     UNDO_OPEN closes the image and removes a file that OPEN has made. Nodes that the blueprint does
     not name, as backing images, are numbered from `next_name`. CLOSE names in `nodes` all that is
-    to be closed, topmost first.
+    to be closed, topmost first. LISTEN is for the NBD server's socket and no image.
     """
 
     op: Op
@@ -79,6 +81,7 @@ class DiskRequest:
     nodes: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     called: str = ""  # the name by which faults know the node, on OPEN
+    listen: Listen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,9 @@ class Failed:
     desc: str = ""
 
 
-#: What a disk request answers: data for READ, Opened for OPEN, a list for STATUS, what queries
-#: show of each node for INFO, else None.
+#: How many extents STATUS answers at most; who needs more asks again.
+MAX_EXTENTS: Final = 4096
+
+#: What a disk request answers: data for READ, Opened for OPEN, for STATUS where data and zeros
+#: lie, what queries show of each node for INFO, else None.
 Outcome = bytes | Opened | list[Extent] | dict[str, dict[str, Any]] | Failed | None

@@ -21,6 +21,7 @@ class GuestOp(StrEnum):
     WRITE_ZEROES = "write-zeroes"
     DISCARD = "discard"
     FLUSH = "flush"
+    STATUS = "status"
 
     @property
     def changes(self) -> bool:

@@ -186,18 +186,18 @@ class Negotiation:
         self._reply(option, OptionReply.INFO, struct.pack(">H", kind) + data)
 
     def _contexts(self, fields: _Fields) -> None:
-        option, setting = fields.option, fields.option == Option.SET_META_CONTEXT
-        if not self._structured:
-            text = f"request option '{option.text}' when structured reply is not negotiated"
-            raise _Refusal(OptionReply.ERR_INVALID, text)
+        setting = fields.option == Option.SET_META_CONTEXT
         if setting:
             self._allocation_of = None
+            if not self._structured:
+                text = "request option 'set meta context' when structured reply is not negotiated"
+                raise _Refusal(OptionReply.ERR_INVALID, text)
         offer = self._require(fields.name())
         queries = fields.strings()
         fields.end()
         matches = {ALLOCATION} if setting else {ALLOCATION, "base:"}
         if matches.intersection(queries) or not (queries or setting):
-            self._reply(option, OptionReply.META_CONTEXT, bytes(4) + ALLOCATION.encode())
+            self._reply(fields.option, OptionReply.META_CONTEXT, bytes(4) + ALLOCATION.encode())
             if setting:
                 self._allocation_of = offer
 

@@ -4,65 +4,28 @@ import asyncio
 import contextlib
 import json
 import socket
-import stat
 import sys
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from cleancut_reference.commands import VERSION
 from cleancut_reference.machine import Machine
-from cleancut_reference.outputs import Console, Event, GuestDone, Reply, Shutdown
+from cleancut_reference.nbd.server import NbdServer
+from cleancut_reference.outputs import (
+    Console,
+    Event,
+    GuestDone,
+    HangUp,
+    Reply,
+    Shutdown,
+    StopListening,
+)
 from cleancut_reference.qmp.session import Session
 from cleancut_spec import cites
 
 STEPS_PER_TURN: Final = 16
 READ_BYTES: Final = 1 << 16
 MAX_UNSENT_BYTES: Final = 64 << 20
-
-
-class ServerError(Exception):
-    """The server cannot start; the message says why and what to do."""
-
-
-def listen(path: Path) -> socket.socket:
-    """A listening socket at this path that only the owner may use; raises ServerError."""
-    _clear_way(path)
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    private = Path(f"{path}.{time.monotonic_ns()}.new")
-    try:  # the name appears only when the mode is right and somebody listens
-        server.bind(str(private))
-        private.chmod(0o600)
-        server.listen(8)
-        private.rename(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            private.unlink(missing_ok=True)
-        server.close()
-        raise ServerError(f"cannot listen on {path}: {error.strerror or error}") from None
-    server.setblocking(False)
-    return server
-
-
-def _clear_way(path: Path) -> None:
-    """Remove a socket that nobody listens on; refuse anything else that bears the name."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise ServerError(f"cannot listen on {path}: {error.strerror}") from None
-    if not stat.S_ISSOCK(mode):
-        raise ServerError(f"{path} exists and is no socket; choose another path")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-            return
-        except OSError as error:
-            raise ServerError(f"cannot listen on {path}: {error.strerror}") from None
-    raise ServerError(f"another server listens on {path}; choose another path")
 
 
 class Server:
@@ -74,13 +37,18 @@ class Server:
         self._writer: asyncio.StreamWriter | None = None
         self._work = asyncio.Event()
         self._ended = False
+        self._nbd = NbdServer(machine.engine.state, self._work.set)
+        machine.listen = self._nbd.listen
 
     async def run(self) -> None:
         """Serve until `quit`."""
-        async with asyncio.TaskGroup() as tasks:
-            clients = tasks.create_task(self._serve_clients())
-            await self._run_machine()
-            clients.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                clients = tasks.create_task(self._serve_clients())
+                await self._run_machine()
+                clients.cancel()
+        finally:
+            self._nbd.close()
 
     async def _run_machine(self) -> None:
         engine = self._machine.engine
@@ -148,7 +116,11 @@ class Server:
                     stamp = {"seconds": seconds, "microseconds": microseconds}
                     known = {"data": data} if data else {}
                     self._send({"timestamp": stamp, "event": name} | known)
+                case GuestDone(console=""):
+                    self._nbd.handle(output)
                 case GuestDone(console=text) | Console(text=text):
                     print(text, end="", flush=True)
+                case HangUp() | StopListening():
+                    self._nbd.handle(output)
                 case Shutdown():
                     self._ended = True
