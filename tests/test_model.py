@@ -1,7 +1,9 @@
 """The model: golden counts, proofs for any size, and bugs that must be found."""
 
+import re
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -261,6 +263,15 @@ def test_the_proof_rejects_every_bug(bug: str) -> None:
     assert any(prover.prove(name).status == "refuted" for name in prover.claims())
 
 
+def test_each_real_bug_is_one_of_the_models_or_says_why_not() -> None:
+    page = Path(__file__).parent.parent / "docs" / "real-bugs.md"
+    rows = [line.split("|")[1:-1] for line in page.read_text().splitlines() if line[:1] == "|"]
+    for what, _, bugs, reason in rows[2:]:
+        named = re.findall("`(.+?)`", bugs)
+        assert set(named) <= BUGS.keys(), what
+        assert bool(named) != bool(reason.strip()), what
+
+
 def test_the_claims_name_their_bugs_claims() -> None:
     assert {claim for bug in BUGS.values() for claim in bug.breaks} <= {
         *STATES,
@@ -312,6 +323,7 @@ def test_a_limit_ends_the_search_and_says_so() -> None:
             0,
             "policy report for the source and stop",
         ),
+        (["--sync", "top", "--with", "changes"], 2, "part changes goes with sync full or none"),
         (["--bitmap-mode", "never"], 2, "bitmap mode never goes with sync bitmap only"),
     ],
 )

@@ -7,14 +7,17 @@ while guest writes copy before they write. Any request may fail.
 Each action states its guards (`s.when`) and what changes; all else stays. Its name is the label of
 the step in a schedule; `d` is a drive, `r` a guest request, `w` a background copy, `c` a cluster,
 `v` a value, `e` an errno. The chapters are `protocol/transaction.py`, `guest.py`, `copying.py`,
-`jobs.py` and `surroundings.py`; here is the state that they speak of.
+`jobs.py`, `bitmaps.py` and `surroundings.py`; here is the state that they speak of.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+from z3 import Not
+
 from cleancut_model.language import Action, Language, Mutation, MutationError, Sort, State, Term
 from cleancut_model.options import Options
+from cleancut_model.protocol.bitmaps import Bitmaps
 from cleancut_model.protocol.copying import Copying
 from cleancut_model.protocol.jobs import Jobs
 from cleancut_model.protocol.surroundings import Surroundings
@@ -23,7 +26,7 @@ from cleancut_model.protocol.words import JOBS, PARAMETERS, RULES, Rule
 __all__ = ["Backup", "Options"]
 
 
-class Backup(Surroundings, Copying, Jobs):
+class Backup(Surroundings, Copying, Jobs, Bitmaps):
     """The protocol, elaborated in a language: its variables, words and actions."""
 
     def __init__(self, m: Language, options: Options, mutations: tuple[Mutation, ...] = ()) -> None:
@@ -39,7 +42,9 @@ class Backup(Surroundings, Copying, Jobs):
         self.guest = m.enum("Guest", "G_IDLE ARRIVED CBW_READ CBW_WRITE WRITING")
         self.copy = m.enum("Copy", "B_IDLE READ WRITE")
         self.extent = m.enum("Extent", "NOTHING TO_END WHOLE")
+        self.change = m.enum("Change", "UNCHANGED ADD CLEAR ENABLE DISABLE MERGE")
         self._declare()
+        self._declare_bitmaps()
         self._declare_parts()
         for rule in RULES:
             if rule.belongs_to(options):
@@ -75,15 +80,6 @@ class Backup(Surroundings, Copying, Jobs):
     def _declare_parts(self) -> None:
         """The variables that only some instances have."""
         m, drive, cluster, options = self.m, self.drive, self.cluster, self.options
-        if options.records:
-            # What guests have written: the bits of a bitmap, or the top layer's own clusters.
-            m.variable("dirty", m.boolean, drive, cluster, init=False)
-        if options.clears:
-            m.variable("cleared", m.boolean, drive, init=False)
-        if options.partial:
-            # Ghost: what the target's clusters lie upon, earlier backups or the backing file.
-            m.variable("base", self.value, drive, cluster, init="src")
-            m.variable("todo", m.boolean, drive, cluster, init=False)  # frozen for the job
         if options.tail:
             m.variable("tail", m.boolean, drive, cluster, init=lambda _, c: self.is_last(c))
             m.variable("glen", self.extent, drive, self.request)  # how far a copy under way goes
@@ -100,6 +96,38 @@ class Backup(Surroundings, Copying, Jobs):
             m.variable("connected", m.boolean, init=True)
         if options.repeats and options.again is not None:
             m.variable("again_left", m.budget("Again"), init=options.again)
+
+    def _declare_bitmaps(self) -> None:
+        """What tells which clusters are to be copied."""
+        m, drive, cluster, options = self.m, self.drive, self.cluster, self.options
+        if options.records:
+            # What guests have written: the bits of a bitmap, or the top layer's own clusters.
+            m.variable("dirty", m.boolean, drive, cluster, init=False)
+        if options.clears:
+            m.variable("cleared", m.boolean, drive, init=False)
+        if options.partial:
+            # Ghost: what the target's clusters lie upon, earlier backups or the backing file.
+            m.variable("base", self.value, drive, cluster, init="src")
+            m.variable("todo", m.boolean, drive, cluster, init=False)  # frozen for the job
+        if options.changes:
+            self._declare_changes()
+
+    def _declare_changes(self) -> None:
+        """The bitmap of each drive: the first drive in the list has none yet.
+
+        There is another, which is disabled: that of the first drive is full, the others' is empty.
+        """
+        m, drive, cluster = self.m, self.drive, self.cluster
+        m.variable("there", m.boolean, drive, init=lambda d: Not(self.is_first(d)))
+        m.variable("on", m.boolean, drive, init=lambda d: Not(self.is_first(d)))  # it records
+        m.variable("more", m.boolean, drive, cluster, init=lambda d, _: self.is_first(d))
+        m.variable("change", self.change, drive)  # what the transaction does to it
+        m.variable("backup", m.boolean, drive, cluster, init=False)  # its bits before that
+        # Ghosts: the bitmap as it would be without this transaction; what is written since the cut.
+        m.variable("was_there", m.boolean, drive, init=lambda d: Not(self.is_first(d)))
+        m.variable("was_on", m.boolean, drive, init=lambda d: Not(self.is_first(d)))
+        m.variable("was", m.boolean, drive, cluster, init=False)
+        m.variable("since", m.boolean, drive, cluster, init=False)
 
     def _action(self, rule: Rule, mutations: tuple[Mutation, ...]) -> Action:
         sorts: dict[str, Sort] = {x: getattr(self, PARAMETERS[x]) for x in rule.parameters}

@@ -66,7 +66,11 @@ class Compiled:
 def _show(names: list[str], sort: str, value: int) -> Hashable:
     if sort == "Bool":
         return bool(value)
-    return names[value] if sort in ("Tx", "Job", "Event", "Guest", "Copy", "Extent") else value
+    return (
+        names[value]
+        if sort in ("Tx", "Job", "Event", "Guest", "Copy", "Extent", "Change")
+        else value
+    )
 
 
 @cache

@@ -21,6 +21,18 @@ ARROWS: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(
         ("fail_prepare", "find_busy", "commit_snapshot", "commit_clear"), ("drive *", "transaction")
     ),
+    **dict.fromkeys(
+        (
+            "prepare_add",
+            "prepare_clear",
+            "prepare_enable",
+            "prepare_disable",
+            "prepare_merge",
+            "rollback_bitmap",
+        ),
+        ("transaction", "drive *"),
+    ),
+    "fail_bitmap": ("drive *", "transaction"),
     **dict.fromkeys(("reply", "refuse"), ("transaction", "client")),
     "fail_other": ("transaction", "transaction"),
     "guest_write": ("guest *", "drive *"),

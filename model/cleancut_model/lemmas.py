@@ -206,6 +206,49 @@ def bitmaps_are_cleared_under_the_drains(p: Backup, s: State) -> Term:
     return And(_done_under_the_drains(p, s, s.cleared), committed)
 
 
+@lemma("changes")
+def bitmaps_are_changed_under_the_drain(p: Backup, s: State) -> Term:
+    """A bitmap that is changed, and may be taken back, is that of a drained, quiet drive."""
+    return p.every(
+        lambda d: And(
+            Implies(p.tx_is(s, "IDLE FAILED DEAD"), p.unchanged(s, d)),
+            Implies(
+                And(p.tx_is(s, "PREPARE ROLLBACK"), Not(p.unchanged(s, d))),
+                And(s.drained[d], p.quiet(s, d)),
+            ),
+        )
+    )
+
+
+@lemma("changes")
+def a_change_can_be_undone(p: Backup, s: State) -> Term:
+    """An action changes what was otherwise; the bits that it replaces are kept."""
+
+    def does(d: Term, name: str) -> Term:
+        return s.change[d] == getattr(p.change, name)
+
+    def otherwise(d: Term) -> Term:
+        return And(
+            Or(p.unchanged(s, d), s.was_there[d] == Not(does(d, "ADD"))),
+            Implies(does(d, "ENABLE"), Not(s.was_on[d])),
+            Implies(does(d, "DISABLE"), s.was_on[d]),
+        )
+
+    def kept(d: Term, c: Term) -> Term:
+        replaced = Or(does(d, "CLEAR"), does(d, "MERGE"))
+        return Implies(replaced, s.backup[d, c] == s.was[d, c])
+
+    undoable = And(p.every(otherwise), clusters(p, kept))
+    return Implies(p.tx_is(s, "PREPARE ROLLBACK"), undoable)
+
+
+@lemma("changes")
+def what_is_not_there_records_nothing(p: Backup, s: State) -> Term:
+    """A drive that has no bitmap without the transaction has none that is enabled, and no bits."""
+    off = p.every(lambda d: Implies(s.was_on[d], s.was_there[d]))
+    return And(off, clusters(p, lambda d, c: Implies(s.was[d, c], s.was_there[d])))
+
+
 @lemma("snapshot")
 def snapshots_are_taken_under_the_drains(p: Backup, s: State) -> Term:
     """Until all snapshots are taken every drive is drained, and as it was at the cut."""

@@ -40,6 +40,7 @@ class Options:
     speed: bool = False  # block-job-set-speed
     leaves: bool = False  # the client disconnects and comes back
     dies: bool = False  # the process ends at any step
+    changes: bool = False  # block-dirty-bitmap-add, -clear, … in the same transaction
     tail: bool = False  # the last cluster of each drive reaches beyond the drive's end
     source_policy: str = ""  # on-source-error, where it is not `policy`
     target_policy: str = ""  # on-target-error, where it is not `policy`
@@ -58,6 +59,9 @@ class Options:
             raise OptionsError(f"bitmap mode {self.bitmap_mode} goes with sync bitmap only")
         if self.clears and self.partial:
             raise OptionsError(f"part clears goes with sync full or none, not {self.sync}")
+        if self.changes and (self.partial or self.clears):
+            other = "part clears" if self.clears else f"sync {self.sync}"
+            raise OptionsError(f"part changes goes with sync full or none, not with {other}")
 
     def sizes(self) -> dict[str, int]:
         """The sizes of the sorts."""
@@ -112,7 +116,7 @@ class Options:
     @property
     def records(self) -> bool:
         """There is a record of the clusters that guests have written."""
-        return self.partial or self.clears
+        return self.partial or self.clears or self.changes
 
     @property
     def ends(self) -> bool:
@@ -192,9 +196,12 @@ PARTS: Final[dict[str, str]] = {
     "leaves": "the client may disconnect",
     "dies": "the process may end at any step",
     "tail": "a partial last cluster",
+    "changes": "bitmap actions beside the backups",
 }
 
-_ALL_PARTS: Final[dict[str, Any]] = {name: name not in ("clears", "tail") for name in PARTS}
+_ALL_PARTS: Final[dict[str, Any]] = {
+    name: name not in ("clears", "tail", "changes") for name in PARTS
+}
 
 #: Small instances that together have every part of the protocol.
 PRESETS: Final[dict[str, Options]] = {
@@ -217,6 +224,7 @@ PRESETS: Final[dict[str, Options]] = {
     "busy": Options(2, 1, 2, 1, 0, busy=True),
     "snapshot": Options(2, 1, 2, 1, 0, snapshot=True, other=True),
     "clear": Options(2, 1, 2, 2, 1, clears=True, other=True, again=1),
+    "bitmap-actions": Options(2, 1, 2, 1, 0, control=False, changes=True, again=1),
     "break-snapshot": Options(2, 1, 2, 1, 1, breaks=True),
     "client": Options(2, 1, 2, 1, 0, speed=True, leaves=True, manual=True),
     "everything": replace(

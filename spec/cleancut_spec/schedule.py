@@ -45,6 +45,13 @@ STEPS: Final[dict[str, Step]] = {
         _step("refuse", "", "the transaction has failed and nothing of it is left"),
         _step("commit_snapshot", "d", "the drive's snapshot is taken"),
         _step("commit_clear", "d", "the drive's bitmap is cleared"),
+        _step("prepare_add", "d", "a bitmap of the drive is made"),
+        _step("prepare_clear", "d", "the drive's bitmap is cleared, and its bits are kept"),
+        _step("prepare_enable", "d", "the drive's bitmap is enabled"),
+        _step("prepare_disable", "d", "the drive's bitmap is disabled"),
+        _step("prepare_merge", "d", "another bitmap is merged into it, and its bits are kept"),
+        _step("fail_bitmap", "d", "an action of the drive's bitmap is refused; rollback begins"),
+        _step("rollback_bitmap", "d", "the drive's bitmap is made what it was, newest first"),
         _step("begin_again", "", "the client comes with another transaction", by_client=True),
         # the guest
         _step("guest_write", "dc", "the guest submits a write", by_client=True),

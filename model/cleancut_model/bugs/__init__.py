@@ -1,6 +1,7 @@
 """Deliberate bugs: each a small change of the protocol, and the claims that it breaks.
 
-They are modelled on real ones of this area.
+`docs/real-bugs.md` tells on which real ones they are modelled, and which of those cannot be told in
+the words of the protocol.
 """
 
 from dataclasses import replace

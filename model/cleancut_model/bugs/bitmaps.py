@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from z3 import Not, Or
+from z3 import And, Implies, Not, Or
 
 from cleancut_model.backup import Backup
 from cleancut_model.bugs.bug import ALL, Bug
@@ -24,7 +24,57 @@ def _has_no_bit_for_the_tail(p: Backup, s: State, d: Term, r: Term) -> None:
     s.dirty[d, c] = Or(s.dirty[d, c], Not(s.tail[d, c]))
 
 
+def _records_all(p: Backup, s: State, d: Term, r: Term) -> None:
+    s.dirty[d, s.gc[d, r]] = True
+
+
+def _replaces_the_bits(p: Backup, s: State, d: Term) -> None:
+    s.dirty[d, ALL] = lambda x, c: s.more[x, c]
+
+
+def _skips_what_follows(p: Backup, s: State, d: Term) -> None:
+    def all_before(x: Term, c: Term) -> Term:
+        return p.m.all(p.cluster, lambda y: Implies(p.m.less(y, c), s.dirty[x, y]))
+
+    s.todo[d, ALL] = lambda x, c: And(s.dirty[x, c], all_before(x, c))
+
+
 BUGS: Final = (
+    Bug(
+        "top-by-the-first",
+        "clusters of the top layer are skipped because one before them is not in it",
+        ("completed_backups_share_the_cut",),
+        (Mutation("commit", extra=_skips_what_follows),),
+        "top",
+    ),
+    Bug(
+        "bitmap-not-restored",
+        "a failed transaction leaves the bitmap cleared that one of its actions has cleared",
+        ("a_failed_transaction_leaves_the_bitmaps", "bitmaps_change_as_asked"),
+        (Mutation("rollback_bitmap", (), ("dirty",)),),
+        "bitmap-actions",
+    ),
+    Bug(
+        "bitmap-changed-early",
+        "a bitmap is cleared before the drive is quiet: a failure undoes the writes since, too",
+        ("bitmaps_change_as_asked", "a_failed_transaction_leaves_the_bitmaps"),
+        (Mutation("prepare_clear", ("drained", "quiet")),),
+        "bitmap-actions",
+    ),
+    Bug(
+        "disabled-records",
+        "a disabled bitmap goes on recording",
+        ("only_an_enabled_bitmap_records",),
+        (Mutation("guest_done", extra=_records_all),),
+        "bitmap-actions",
+    ),
+    Bug(
+        "merge-replaces",
+        "a merge puts the bits of the other bitmap in place of the own ones",
+        ("bitmaps_change_as_asked",),
+        (Mutation("prepare_merge", extra=_replaces_the_bits),),
+        "bitmap-actions",
+    ),
     Bug(
         "tail-not-recorded",
         "the bitmap's length is rounded down: it has no bit for the partial last cluster",

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from z3 import If
+from z3 import If, Not
 
 from cleancut_model.backup import Backup
 from cleancut_model.bugs.bug import ALL, Bug
@@ -52,7 +52,28 @@ def _ends_all_jobs(p: Backup, s: State) -> None:
     s.js[ALL] = lambda d: If(p.started(s, d), p.job.ABORTING, s.js[d])
 
 
+def _fails_if_it_copies(p: Backup, s: State, d: Term) -> None:
+    busy = Not(p.at_rest(s, d))
+    s.js[d], s.error[d] = If(busy, p.job.ABORTING, p.job.PAUSED), busy
+
+
+def _waits_until_it_is_idle(p: Backup, s: State, d: Term) -> None:
+    s.when(idle=Not(p.active(s, d)))
+
+
 BUGS: Final = (
+    Bug(
+        "pause-is-a-failure",
+        "a pause cancels the copy under way, and that is taken for a failure",
+        ("a_command_is_no_error",),
+        (Mutation("pause", extra=_fails_if_it_copies),),
+    ),
+    Bug(
+        "waits-for-itself",
+        "the end of a job waits until no job is busy, and the job itself counts as busy",
+        ("what_is_pending_or_aborting_can_end", "no_deadlock"),
+        (Mutation("complete", extra=_waits_until_it_is_idle),),
+    ),
     Bug(
         "late-finish",
         "a job finishes with clusters that are not copied",
@@ -92,7 +113,7 @@ BUGS: Final = (
     Bug(
         "cancel-is-an-error",
         "a job that is cancelled is reported as failed",
-        ("a_cancel_is_no_error",),
+        ("a_command_is_no_error",),
         (Mutation("cancel", extra=_counts_as_error),),
     ),
     Bug(

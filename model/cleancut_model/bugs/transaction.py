@@ -27,7 +27,24 @@ def _waits_for_the_oldest(p: Backup, s: State, d: Term) -> None:
     s.when(oldest=p.earlier(d, lambda x: s.js[x] != p.job.CREATED))
 
 
+def _waits_for_all(p: Backup, s: State, d: Term) -> None:
+    s.when(idle=p.each_request(lambda r: s.g[d, r] == p.guest.G_IDLE))
+
+
 BUGS: Final = (
+    Bug(
+        "drain-waits-for-the-waiting",
+        "a drain waits for guest requests, too, that wait for its own end",
+        ("a_preparing_transaction_can_go_on", "no_deadlock"),
+        (Mutation("prepare", extra=_waits_for_all),),
+    ),
+    Bug(
+        "drained-for-ever",
+        "what was taken for a transaction outlives the process that took it",
+        ("a_drain_ends",),
+        (Mutation("die", (), ("drained",)),),
+        "death",
+    ),
     Bug(
         "start-early",
         "a job starts when the first action is prepared, not when all are",

@@ -1,6 +1,7 @@
 """What the protocol promises, each claim with the clauses that it is the model's reading of."""
 
 from cleancut_model.properties import (
+    bitmap_actions,
     bitmaps,
     point_in_time,
     tail,
@@ -15,6 +16,7 @@ __all__ = [
     "STATUS",
     "STEPS",
     "WITNESSES",
+    "bitmap_actions",
     "bitmaps",
     "ended",
     "follows",

@@ -204,6 +204,10 @@ def a_paused_job_takes_nothing_new(p: Backup, s: State, t: State) -> Term:
     )
 
 
+#: What a client asks of a job.
+COMMANDS: Final = ("pause", "resume", "cancel", "force_cancel", "set_speed", "finalize", "dismiss")
+
+
 @each_step("resume", shown_by=[seen.a_paused_job_has_copied])
 @cites("JOB-RESUME-1", "POLICY-STOP-1")
 def resume_goes_on_where_it_stood(p: Backup, s: State, t: State) -> Term:
@@ -230,10 +234,10 @@ def a_cancelled_job_ends_cancelled(p: Backup, s: State, t: State) -> Term:
     )
 
 
-@each_step("cancel", "force_cancel", shown_by=[seen.a_job_is_cancelled])
-@cites("JOB-CANCEL-1")
-def a_cancel_is_no_error(p: Backup, s: State, t: State) -> Term:
-    """A job that is told to end has not failed by that."""
+@each_step(*COMMANDS, shown_by=[seen.a_job_is_cancelled, seen.a_paused_job_has_more_to_copy])
+@cites("JOB-CANCEL-1", "JOB-PAUSE-1", "JOB-RESUME-1")
+def a_command_is_no_error(p: Backup, s: State, t: State) -> Term:
+    """A job has not failed by what its client asks of it."""
     return p.every(lambda d: t.error[d] == s.error[d])
 
 

@@ -1,6 +1,6 @@
 """All or nothing."""
 
-from z3 import And, Implies, Not, Or
+from z3 import And, BoolVal, Implies, Not, Or
 
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
@@ -172,6 +172,7 @@ def a_settling_transaction_can_go_on(p: Backup, s: State) -> Term:
                 And(p.tx_is(s, "COMMIT ROLLBACK"), none_created, drained),
                 Or(enabled(p, s, "undrain", d), _more_is_due(p, s)),
             ),
+            _bitmap_goes_back(p, s, d),
         )
 
     released = And(none_created, p.every(lambda d: Not(s.drained[d])))
@@ -181,5 +182,18 @@ def a_settling_transaction_can_go_on(p: Backup, s: State) -> Term:
 
 
 def _more_is_due(p: Backup, s: State) -> Term:
-    """A snapshot is still to be taken, or a bitmap to be cleared; the first of those may be."""
-    return Not(And(list(p.extras(s).values())))
+    """A snapshot is still to be taken, a bitmap to be cleared or taken back; the first may be."""
+    more = Not(And(list(p.extras(s).values())))
+    if not p.options.changes:
+        return more
+    changed = p.m.any(p.drive, lambda d: Not(p.unchanged(s, d)))
+    return Or(more, And(p.tx_is(s, "ROLLBACK"), changed))
+
+
+def _bitmap_goes_back(p: Backup, s: State, d: Term) -> Term:
+    """The last bitmap that was changed is taken back in a rollback."""
+    if not p.options.changes:
+        return BoolVal(True)
+    last = p.every(lambda x: Implies(p.m.less(d, x), p.unchanged(s, x)))
+    due = And(p.tx_is(s, "ROLLBACK"), Not(p.unchanged(s, d)), last)
+    return Implies(due, enabled(p, s, "rollback_bitmap", d))

@@ -339,6 +339,45 @@ def a_cleared_bitmap_records(p: Backup, s: State) -> Term:
     )
 
 
+@sometimes("changes")
+def a_changed_bitmap_is_taken_back(p: Backup, s: State) -> Term:
+    """A transaction fails after it has cleared bits."""
+    return And(
+        p.tx_is(s, "ROLLBACK"),
+        _some_cluster(p, lambda d, c: And(s.change[d] == p.change.CLEAR, s.was[d, c])),
+    )
+
+
+@sometimes("changes", "repeats")
+def a_merge_adds_bits(p: Backup, s: State) -> Term:
+    """A bitmap has a bit by a merge alone."""
+    merged = p.change.MERGE
+    return _some_cluster(
+        p, lambda d, c: And(s.change[d] == merged, p.tx_is(s, "PREPARE"), Not(s.was[d, c]),
+                            s.dirty[d, c])
+    )  # fmt: skip
+
+
+@sometimes("changes")
+def a_new_bitmap_records(p: Backup, s: State) -> Term:
+    """A guest has written to a drive since its bitmap was added with the backup."""
+    return And(
+        p.tx_is(s, "DONE"),
+        _some_cluster(p, lambda d, c: And(s.change[d] == p.change.ADD, s.dirty[d, c])),
+    )
+
+
+@sometimes("changes", drives=2)
+def a_disabled_bitmap_misses_a_write(p: Backup, s: State) -> Term:
+    """A guest has written to a drive since its bitmap was disabled with the backup."""
+
+    def misses(d: Term, c: Term) -> Term:
+        disabled = And(s.change[d] == p.change.DISABLE, p.tx_is(s, "DONE"))
+        return And(disabled, s.since[d, c], Not(s.dirty[d, c]))
+
+    return _some_cluster(p, misses)
+
+
 @sometimes("leaves")
 def a_job_runs_while_its_client_is_away(p: Backup, s: State) -> Term:
     """A job runs while its client is not connected."""

@@ -71,8 +71,16 @@ class Guest(Words):
         s.when(writing=s.g[d, r] == self.guest.WRITING)
         s.src[d, s.gc[d, r]] = s.gv[d, r]
         if self.options.records:
-            s.dirty[d, s.gc[d, r]] = True
+            self._record(s, d, s.gc[d, r])
         self.forget(s, "g gc gv gbuf", d, r)
+
+    def _record(self, s: State, d: Term, c: Term) -> None:
+        """The bitmap gets a bit, if it is enabled."""
+        if not self.options.changes:
+            s.dirty[d, c] = True
+            return
+        s.dirty[d, c], s.was[d, c] = Or(s.dirty[d, c], s.on[d]), Or(s.was[d, c], s.was_on[d])
+        s.since[d, c] = True
 
     @action("drce")
     def fail_cbw_read(self, s: State, d: Term, r: Term, c: Term, e: Term) -> None:

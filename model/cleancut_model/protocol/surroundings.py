@@ -40,8 +40,11 @@ class Surroundings(Transaction):
         s.when(alive=s.tx != self.tx.DEAD)
         s.tx = self.tx.DEAD
         everywhere = slice(None)
-        self.forget(s, "js drained error busy broken cleared", everywhere)
-        self.forget(s, "g gc gv gbuf glen b bc bbuf blen copied", everywhere, everywhere)
+        self.forget(s, "js drained error busy broken cleared change there on", everywhere)
+        self.forget(s, "g gc gv gbuf glen b bc bbuf blen copied backup", everywhere, everywhere)
+        if self.options.changes:  # these bitmaps are in memory only
+            self.forget(s, "was_there was_on", everywhere)
+            self.forget(s, "dirty was", everywhere, everywhere)
 
     @action("", "dies", "repeats")
     def restart(self, s: State) -> None:

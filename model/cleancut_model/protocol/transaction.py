@@ -72,6 +72,16 @@ class Transaction(Words):
         self.forget(s, "reach", d, slice(None))
         s.cut[:, :] = lambda x, c: If(first, s.src[x, c], s.cut[x, c])
         self._freeze(s, d)
+        if self.options.changes:
+            self._settle(s, first)
+
+    def _settle(self, s: State, first: Term) -> None:
+        """The first commit decides: nothing can fail, so the bitmaps stay as they are now."""
+        s.was_there[:] = lambda x: If(first, s.there[x], s.was_there[x])
+        s.was_on[:] = lambda x: If(first, s.on[x], s.was_on[x])
+        s.was[:, :] = lambda x, c: If(first, s.dirty[x, c], s.was[x, c])
+        s.since[:, :] = lambda x, c: And(Not(first), s.since[x, c])
+        s.backup[:, :] = lambda x, c: And(Not(first), s.backup[x, c])
 
     def _freeze(self, s: State, d: Term) -> None:
         """The bitmap is frozen for the job, and an empty one takes over from it."""
@@ -114,6 +124,8 @@ class Transaction(Words):
         s.when(drained=s.drained[d], turn=self.earlier(d, lambda x: Not(s.drained[x])))
         rolling = s.tx == self.tx.ROLLBACK
         s.when(**{name: Or(rolling, done) for name, done in self.extras(s).items()})
+        if self.options.changes:
+            s.when(undone=Or(Not(rolling), self.every(lambda x: self.unchanged(s, x))))
         s.drained[d] = False
 
     @action("")
@@ -144,5 +156,5 @@ class Transaction(Words):
             s.when(budget=s.again_left > 0)
             s.again_left = s.again_left - 1
         s.tx = self.tx.IDLE
-        self.forget(s, "js final error snapped cleared broken", slice(None))
+        self.forget(s, "js final error snapped cleared broken change", slice(None))
         s.old[:, :] = lambda x, c: s.tgt[x, c]

@@ -26,7 +26,7 @@ JOBS: Final = "NONE CREATED RUNNING PAUSED WAITING PENDING ABORTING CONCLUDED GO
 PARTLY: Final = frozenset(
     (
         *("WAITING", "CONCLUDED", "DEAD", "snapped", "cleared", "broken", "busy"),
-        *("glen", "blen", "reach"),
+        *("glen", "blen", "reach", "change", "backup", "there", "on"),
     )
 )
 
@@ -75,6 +75,7 @@ class Words:
     guest: Sort
     copy: Sort
     extent: Sort
+    change: Sort
 
     def is_in(self, value: Term, sort: Sort, names: str) -> Term:
         """Whether a value is one of these; names that only other instances have are left out."""
@@ -166,6 +167,14 @@ class Words:
     def needed(self, s: State, d: Term, c: Term) -> Term:
         """The old content of the cluster is still only on the drive."""
         return And(self.kept(s, d, c), Not(s.copied[d, c]))
+
+    def is_first(self, d: Term) -> Term:
+        """No drive comes before this one."""
+        return self.every(lambda x: Not(self.m.less(x, d)))
+
+    def unchanged(self, s: State, d: Term) -> Term:
+        """The transaction has done nothing to the drive's bitmap."""
+        return s.change[d] == self.change.UNCHANGED
 
     def is_last(self, c: Term) -> Term:
         """No cluster of the drive comes after this one."""
