@@ -25,7 +25,7 @@ from cleancut_model.protocol.words import JOBS
 from cleancut_model.prove import FiniteProver, Prover
 from cleancut_spec.schedule import STEPS as LABELS
 from cleancut_spec.schedule import Label, LabelError, parse_label, parse_schedule
-from tests.handwritten_model import GOLDEN, count
+from tests.handwritten import GOLDEN, Instance, count
 
 
 @cache
@@ -46,7 +46,7 @@ def test_golden_counts(instance: tuple[int, int, int, int, int, str]) -> None:
 def test_the_model_written_by_hand_counts_the_same(
     instance: tuple[int, int, int, int, int, str],
 ) -> None:
-    assert count(*instance) == GOLDEN[instance]
+    assert count(Instance(*instance)) == GOLDEN[instance]
 
 
 @pytest.mark.parametrize("how", [How(1), How(2), How(2, compact=True)], ids=str)
@@ -72,7 +72,7 @@ def test_states_of_several_words_are_told_apart() -> None:
     assert packed(options).words > 1
     for how in (How(1), How(2), How(2, compact=True)):
         result = explore(options, how)
-        assert (result.states, result.transitions) == count(3, 1, 2, 1, 0, "report")
+        assert (result.states, result.transitions) == count(Instance(3, 1, 2, 1, 0))
 
 
 @pytest.mark.slow

@@ -1,8 +1,6 @@
-"""What else reads the model: plain Python, Spin, solvers, drawings, exports."""
+"""What else reads the model: solvers, drawings, exports."""
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,51 +10,14 @@ import z3
 from cleancut_conformance.cli import main
 from cleancut_model.backup import Options
 from cleancut_model.bugs import instance_of
-from cleancut_model.compiled import compile_model
 from cleancut_model.concrete import Run
 from cleancut_model.drawing import ARROWS
 from cleancut_model.elaborated import elaborate
-from cleancut_model.explore import explore, explore_in_python
-from cleancut_model.export import bounded, chc, promela
+from cleancut_model.explore import explore
+from cleancut_model.export import bounded, chc
 from cleancut_model.options import PRESETS
 from cleancut_model.properties import WITNESSES, of_instance
 from cleancut_spec.schedule import STEPS as LABELS
-from tests.handwritten_model import GOLDEN
-
-#: Instances with other parts, for Spin and for plain Python.
-SPUN = [PRESETS[name] for name in ("requests", "grouped-manual", "bitmap-always", "death", "busy")]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("options", SPUN, ids=lambda options: options.describe())
-def test_plain_python_counts_the_same(options: Options) -> None:
-    fast, slow = explore(options), explore_in_python(compile_model(options))
-    assert (fast.states, fast.transitions) == (slow.states, slow.transitions)
-    assert (fast.taken, fast.witnesses) == (slow.taken, slow.witnesses)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("spin") is None, reason="there is no Spin here")
-@pytest.mark.parametrize(
-    "options", [*(Options(*i) for i in GOLDEN), *SPUN], ids=lambda options: options.describe()
-)
-def test_spin_counts_the_same(options: Options, tmp_path: Path) -> None:
-    (tmp_path / "model.pml").write_text(promela(elaborate(options)))
-    for command in (
-        ["spin", "-a", "model.pml"],
-        ["cc", "-O1", "-w", "-DSAFETY", "-DNOREDUCE", "-o", "pan", "pan.c"],
-    ):
-        subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
-    told = subprocess.run(["./pan", "-m200000"], cwd=tmp_path, check=True, capture_output=True)
-    ours = explore(options)
-    assert b"errors: 0" in told.stdout
-    assert f" {ours.states} states, stored" in told.stdout.decode()
-    assert f" {ours.transitions + 1} transitions" in told.stdout.decode()
-
-
-def test_spin_is_told_what_a_bug_breaks() -> None:
-    text = promela(elaborate(Options(bug="no-drain")))
-    assert "assert(false) } /* completed_backups_share_the_cut */" in text
 
 
 def test_a_run_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,9 +85,11 @@ def test_the_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     out = tmp_path / "Cleancut.tla"
     assert main(["export", "tla", "--clusters", "1", "-o", str(out)]) == 0
     assert out.read_text().startswith("---- MODULE Cleancut ----")
+    assert "resume_goes_on_where_it_stood == [][((resume_d0_" in out.read_text()
     assert main(["export", "smtlib", "--depth", "2", "--clusters", "1", "--drives", "1"]) == 0
     assert "(check-sat)" in capsys.readouterr().out
     assert main(["export", "tla-config"]) == 0
-    assert "completed_backups_share_the_cut" in capsys.readouterr().out
+    told = capsys.readouterr().out.split("PROPERTIES")
+    assert "completed_backups_share_the_cut" in told[0] and "the_cut_does_not_move" in told[1]
     assert main(["export", "promela", "-o", str(tmp_path / "no" / "file")]) == 2
     assert "cannot be written: No such file or directory" in capsys.readouterr().err

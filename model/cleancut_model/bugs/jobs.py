@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from z3 import If, Not
+from z3 import If, Not, Or
 
 from cleancut_model.backup import Backup
 from cleancut_model.bugs.bug import ALL, Bug
@@ -19,6 +19,10 @@ def _is_gone(p: Backup, s: State, d: Term) -> None:
 
 def _counts_as_error(p: Backup, s: State, d: Term) -> None:
     s.error[d] = True
+
+
+def _fails_for_itself(p: Backup, s: State, d: Term, **_: Term) -> None:
+    s.error[d] = Or(s.error[d], p.job_is(s, d, "RUNNING PAUSED"))
 
 
 def _begins_anew(p: Backup, s: State, d: Term) -> None:
@@ -149,6 +153,13 @@ BUGS: Final = (
         "the first job of a group that has copied all makes the others pending, too",
         ("completed_backups_share_the_cut", "what_is_gone_is_gone"),
         (Mutation("group_pending", extra=_takes_the_others_along, replace=True),),
+        "grouped",
+    ),
+    Bug(
+        "fails-in-a-group",
+        "a job of a group that ends already reports an error of its own",
+        ("one_of_a_group_is_to_blame", "report_ends_the_job"),
+        (Mutation("fail_copy_write", extra=_fails_for_itself),),
         "grouped",
     ),
     Bug(

@@ -45,6 +45,9 @@ Examples:
   cleancut explore --presets                         what instances there are
 
 \b
+Spin and TLC count the same states and transitions of what `cleancut export` writes.
+
+\b
 Exit codes: 0 every claim holds in every state, 1 a claim breaks, 2 wrong use,
 3 a limit (of states, memory or time) was reached.
 """

@@ -20,14 +20,10 @@ HASH_BITS = 63
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How to search.
-
-    Threads, hashes alone, claims about steps, one of states that are alike, safe steps alone.
-    """
+    """How to search: threads, hashes alone, one of states that are alike, safe steps alone."""
 
     threads: int = 2
     compact: bool = False
-    steps: bool = True
     symmetry: bool = False
     partial_order: bool = False
 
@@ -81,8 +77,7 @@ def explore(
 def _source(model: Elaborated, how: How) -> str:
     changing = {name for instance in model.instances for name in instance.next}
     layout = lay_out(model.language, changing)
-    steps = model.steps if how.steps else [{} for _ in model.steps]
-    claims = Claims(model.states, steps, model.witnesses, model.may_stop)
+    claims = Claims(model.states, model.steps, model.witnesses, model.may_stop)
     source = Source(model.language, layout, model.initial)
     safe = safe_actions(model.options) if how.partial_order else ()
     text = source.text(model.instances, model.goes_on, claims, safe)

@@ -1,4 +1,9 @@
-"""Promela, for Spin: one process, each action an atomic step, the state claims asserted."""
+"""Promela, for Spin: one process, each action an atomic step, the claims asserted.
+
+A claim about a step is asserted in the step, one about a state in a step of its own that is there
+only where the claim breaks. `pan` names the claim: it is a byte that is never set, so that
+`assert(condition || claim)` shows it.
+"""
 
 import z3
 
@@ -8,22 +13,31 @@ from cleancut_model.printing import PROMELA, Printer, variables
 
 
 def promela(model: Elaborated) -> str:
-    """The source; claims about steps are left out, for Spin has no word for them."""
+    """The source, with all claims but that there is no deadlock: `end` lets runs stop anywhere."""
     show = Printer(PROMELA)
     lines = [f"/* {model.options.describe()} */"]
     for name in model.names:
         kind = "bit" if z3.is_bool(model.language.symbol(name)) else "byte"
         lines.append(f"{kind} {spell(name)} = {model.initial[name]};")
+    lines += [f"hidden byte {title};" for title in _titles(model)]
     most = max(len(instance.next) for instance in model.instances)
     lines += [f"hidden byte t{number};" for number in range(most)]
     lines += ["active proctype backup() {", "end: do"]
-    for label, instance in zip(model.labels, model.instances, strict=True):
-        steps = "; ".join([show(instance.guard), *_assignments(instance, show)])
-        lines.append(f"  :: d_step {{ {steps} }} /* {label} */")
+    for number, instance in enumerate(model.instances):
+        claims = [f"assert({show(c)} || {name})" for name, c in model.steps[number].items()]
+        steps = "; ".join([show(instance.guard), *claims, *_assignments(instance, show)])
+        lines.append(f"  :: d_step {{ {steps} }} /* {model.labels[number]} */")
     for title, claim in model.states.items():
         if not z3.is_true(claim):
-            lines.append(f"  :: d_step {{ !({show(claim)}); assert(false) }} /* {title} */")
+            lines.append(f"  :: d_step {{ !({show(claim)}); assert({title}) }}")
     return "\n".join([*lines, "  od", "}"]) + "\n"
+
+
+def _titles(model: Elaborated) -> list[str]:
+    """The names of the claims that may break."""
+    steps = [title for claims in model.steps for title in claims]
+    states = [title for title, claim in model.states.items() if not z3.is_true(claim)]
+    return list(dict.fromkeys([*steps, *states]))
 
 
 def _assignments(instance: Instance, show: Printer) -> list[str]:

@@ -1,19 +1,25 @@
-"""TLA+, for TLC: a module, and the configuration that names the claims."""
+"""TLA+, for TLC: a module, and the configuration that names the claims.
+
+Claims about states are invariants, those about steps action properties, `[][…]_vars`.
+"""
 
 from typing import Final
 
 import z3
 
 from cleancut_model.elaborated import Elaborated
-from cleancut_model.finite import spell
+from cleancut_model.finite import Name, spell
+from cleancut_model.language import State, Term
 from cleancut_model.printing import TLA, Printer
+from cleancut_model.properties import STEPS, of_instance
+from cleancut_model.properties.registry import Step
 from cleancut_spec.schedule import Label
 
 MODULE: Final = "Cleancut"
 
 
 def tla(model: Elaborated) -> str:
-    """The module Cleancut; claims about steps are left out, for TLC checks them otherwise."""
+    """The module Cleancut, with all claims but that there is no deadlock."""
     show = Printer(TLA)
     listed = ", ".join(map(spell, model.names))
     lines = [
@@ -37,18 +43,57 @@ def tla(model: Elaborated) -> str:
         lines += [f"  /\\ {spell(name)}' = {show(t)}" for name, t in instance.next.items()]
         lines.append(f"  /\\ UNCHANGED <<{kept}>>")
     lines += ["Next ==", *[f"  \\/ {name}" for name in actions], "Spec == Init /\\ [][Next]_vars"]
-    lines += [f"{name} == {show(model.states[name])}" for name in _claims(model)]
+    lines += [f"{name} == {show(claim)}" for name, claim in _invariants(model).items()]
+    lines += [
+        f"{name} == [][{_property(model, step, actions, show)}]_vars"
+        for name, step in _properties(model).items()
+    ]
     return "\n".join([*lines, "===="]) + "\n"
 
 
 def config(model: Elaborated) -> str:
     """The configuration for TLC, which wants `-deadlock`: a run may end."""
-    claims = [f"  {name}" for name in _claims(model)]
-    return "\n".join(["SPECIFICATION Spec", "INVARIANTS", *claims]) + "\n"
+    invariants = [f"  {name}" for name in _invariants(model)]
+    properties = [f"  {name}" for name in _properties(model)]
+    lines = ["SPECIFICATION Spec", "INVARIANTS", *invariants, "PROPERTIES", *properties]
+    return "\n".join(lines) + "\n"
 
 
-def _claims(model: Elaborated) -> list[str]:
-    return [name for name, claim in model.states.items() if not z3.is_true(claim)]
+def _invariants(model: Elaborated) -> dict[str, Term]:
+    return {name: claim for name, claim in model.states.items() if not z3.is_true(claim)}
+
+
+def _properties(model: Elaborated) -> dict[str, Step]:
+    """The claims about steps, where there is a step that they speak of."""
+    found = of_instance(STEPS, model.options).items()
+    names = {instance.name for instance in model.instances}
+    return {name: step for name, step in found if any(map(step.speaks_of, names))}
+
+
+def _property(model: Elaborated, step: Step, actions: list[str], show: Printer) -> str:
+    """What a claim says of the variables and their primed selves.
+
+    If it is about some actions only, or asks for their arguments, it says so of those.
+    """
+    before = model.language.state()
+    primed = {name: _primed(model, name) for name in model.names}
+    after = State(model.language.fields, model.language.reader(primed))
+    alike: dict[tuple[int, ...], tuple[Term, list[str]]] = {}
+    for action, instance in zip(actions, model.instances, strict=True):
+        if step.speaks_of(instance.name):
+            asked = tuple(instance.arguments[name] for name in step.asks_for)
+            if asked not in alike:
+                claim = step.of_step(model.protocol, before, after, instance.terms)
+                alike[asked] = z3.simplify(claim), []
+            alike[asked][1].append(action)
+    if alike.keys() == {()} and not step.of and not step.but:
+        return show(alike[()][0])
+    each = [f"(({TLA.disjunction.join(some)}) => {show(claim)})" for claim, some in alike.values()]
+    return TLA.conjunction.join(each)
+
+
+def _primed(model: Elaborated, name: Name) -> Term:
+    return z3.Const(f"{spell(name)}'", model.language.symbol(name).sort())
 
 
 def _identifier(label: Label) -> str:

@@ -40,10 +40,14 @@ class Step:
     but: tuple[str, ...] = ()
     shown_by: tuple[str, ...] = ()
 
+    @property
+    def asks_for(self) -> tuple[str, ...]:
+        """Those of the action's arguments that it names."""
+        return tuple(signature(self.claim).parameters)[3:]
+
     def of_step(self, p: Backup, s: State, t: State, arguments: Mapping[str, Term]) -> Term:
         """What it says of a step; it is given those of the action's arguments that it names."""
-        names = list(signature(self.claim).parameters)[3:]
-        return self.claim(p, s, t, **{name: arguments[name] for name in names})
+        return self.claim(p, s, t, **{name: arguments[name] for name in self.asks_for})
 
     def speaks_of(self, action: str) -> bool:
         """Whether it says anything of an action."""

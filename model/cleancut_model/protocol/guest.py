@@ -13,8 +13,7 @@ class Guest(Words):
     def guest_write(self, s: State, d: Term, r: Term, c: Term, v: Term) -> None:
         """The guest submits a write; a drained drive lets it wait."""
         s.when(idle=s.g[d, r] == self.guest.G_IDLE)
-        if self.options.dies:
-            s.when(alive=s.tx != self.tx.DEAD)
+        self.alive(s)
         s.g[d, r], s.gc[d, r], s.gv[d, r] = self.guest.ARRIVED, c, v
         if self.options.writes is not None:
             s.when(budget=s.writes_left > 0)

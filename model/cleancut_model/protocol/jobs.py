@@ -16,8 +16,7 @@ class Jobs(Words):
     def _asked(self, s: State) -> None:
         """The client's commands come one at a time, after the transaction, while it is there."""
         s.when(done=s.tx == self.tx.DONE)
-        if self.options.leaves:
-            s.when(connected=s.connected)
+        self.by_client(s)
 
     @action("d", "control")
     def pause(self, s: State, d: Term) -> None:

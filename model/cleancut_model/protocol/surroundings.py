@@ -13,6 +13,7 @@ class Surroundings(Transaction):
     @action("d", "busy")
     def other_start(self, s: State, d: Term) -> None:
         """Another command starts a job on the drive."""
+        self.alive(s)
         s.when(free=Not(s.busy[d]), no_job=Not(self.active(s, d)), open=Not(s.drained[d]))
         s.busy[d] = True
 
@@ -31,14 +32,17 @@ class Surroundings(Transaction):
     @action("", "leaves")
     def reconnect(self, s: State) -> None:
         """The client is back."""
+        self.alive(s)
         s.when(gone=Not(s.connected))
         s.connected = True
 
     @action("", "dies")
     def die(self, s: State) -> None:
-        """The process ends: only what is on the disks is left."""
-        s.when(alive=s.tx != self.tx.DEAD)
+        """The process ends: only what is on the disks is left, and no connection."""
+        self.alive(s)
         s.tx = self.tx.DEAD
+        if self.options.leaves:
+            s.connected = False
         everywhere = slice(None)
         self.forget(s, "js drained error busy broken cleared change there on", everywhere)
         self.forget(s, "g gc gv gbuf glen b bc bbuf blen copied backup", everywhere, everywhere)

@@ -12,6 +12,7 @@ class Transaction(Words):
     @action("")
     def begin(self, s: State) -> None:
         """The client's transaction is taken up."""
+        self.by_client(s)
         s.when(idle=s.tx == self.tx.IDLE)
         s.tx = self.tx.PREPARE
 
@@ -146,6 +147,7 @@ class Transaction(Words):
     @action("", "repeats")
     def begin_again(self, s: State) -> None:
         """The client comes with another transaction, when the jobs of the last one are gone."""
+        self.by_client(s)
         s.when(over=self.tx_is(s, "DONE FAILED"))
         s.when(gone=self.every(lambda x: self.job_is(s, x, "NONE GONE")))
         self._clear(s)

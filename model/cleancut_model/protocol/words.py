@@ -206,6 +206,16 @@ class Words:
         created = self.job.CREATED
         return And(s.js[d] == self.job.NONE, self.earlier(d, lambda x: s.js[x] == created))
 
+    def by_client(self, s: State) -> None:
+        """The client asks for it, so it must be there."""
+        if self.options.leaves:
+            s.when(connected=s.connected)
+
+    def alive(self, s: State) -> None:
+        """It happens in a process that has not ended."""
+        if self.options.dies:
+            s.when(alive=s.tx != self.tx.DEAD)
+
     def forget(self, s: State, fields: str, *at: Any) -> None:
         """These variables, where the instance has them, have their first values again."""
         for name in fields.split():
