@@ -1,4 +1,4 @@
-"""Reads the arguments of `drive-backup`."""
+"""Reads the arguments of `drive-backup` and `blockdev-backup`."""
 
 from typing import Any, Final
 
@@ -6,6 +6,7 @@ from cleancut_reference.actions.backup import Backup
 from cleancut_reference.errors import generic
 from cleancut_reference.jobs.group import Group
 from cleancut_reference.jobs.job import Policy, Settings
+from cleancut_reference.node_target import NodeTarget
 from cleancut_reference.target import Target
 from cleancut_spec import cites
 
@@ -16,15 +17,27 @@ UNSUPPORTED: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
-@cites("ARG-SPEED-1", "JOB-ID-1", "POLICY-REPORT-1")
 def read_backup(data: dict[str, Any], group: Group | None) -> Backup:
-    """The backup that these arguments ask for, with the defaults of what they leave out."""
+    """The backup to an image that these arguments ask for."""
+    existing = data.get("mode", "absolute-paths") == "existing"
+    target = Target(data["target"], existing, data.get("format", ""))
+    return Backup(data["device"], target, _read_settings(data), group)
+
+
+def read_blockdev_backup(data: dict[str, Any], group: Group | None) -> Backup:
+    """The backup to a node that these arguments ask for."""
+    return Backup(data["device"], NodeTarget(data["target"]), _read_settings(data), group)
+
+
+@cites("ARG-SPEED-1", "JOB-ID-1", "POLICY-REPORT-1")
+def _read_settings(data: dict[str, Any]) -> Settings:
+    """What is said of the job, with the defaults of what is left out."""
     for name, harmless in UNSUPPORTED.items():
         if name in data and data[name] != harmless:
             raise generic(f"Parameter '{name}' is not supported by this server")
     if data["sync"] != "full":
         raise generic("Parameter 'sync': this server supports only 'full'")
-    settings = Settings(
+    return Settings(
         id=data.get("job-id"),
         speed_bytes_per_s=data.get("speed", 0),
         on_source_error=Policy(data.get("on-source-error", "report")),
@@ -32,6 +45,3 @@ def read_backup(data: dict[str, Any], group: Group | None) -> Backup:
         auto_finalize=data.get("auto-finalize", True),
         auto_dismiss=data.get("auto-dismiss", True),
     )
-    existing = data.get("mode", "absolute-paths") == "existing"
-    target = Target(data["target"], existing, data.get("format", ""))
-    return Backup(data["device"], target, settings, group)

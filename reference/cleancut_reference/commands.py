@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cleancut_reference import block_commands, exports, run_state
 from cleancut_reference.actions.table import read_transaction
-from cleancut_reference.backup_arguments import read_backup
+from cleancut_reference.backup_arguments import read_backup, read_blockdev_backup
 from cleancut_reference.devices import device_add
 from cleancut_reference.introspection import served
 from cleancut_reference.jobs import ending, verbs
@@ -43,6 +43,11 @@ def drive_backup(state: State, arguments: Arguments) -> Transaction:
     return Transaction([read_backup(arguments, None)])
 
 
+def blockdev_backup(state: State, arguments: Arguments) -> Transaction:
+    """Start one backup to a node."""
+    return Transaction([read_blockdev_backup(arguments, None)])
+
+
 @cites("JOB-LIST-1")
 def query_block_jobs(state: State, arguments: Arguments) -> Any:
     """The jobs, newest first."""
@@ -72,6 +77,7 @@ def _names(_: State, arguments: Arguments) -> Any:
 #: Every command but `qmp_capabilities`, which belongs to the session.
 COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "transaction": transaction,
+    "blockdev-backup": blockdev_backup,
     "drive-backup": drive_backup,
     **verbs.COMMANDS,
     "query-block-jobs": query_block_jobs,
@@ -103,4 +109,6 @@ COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "human-monitor-command": human_monitor_command,
     "quit": quit_server,
 }
+#: The commands that are a transaction, of one action or of more.
+TRANSACTIONS: Final = frozenset({"transaction", "drive-backup", "blockdev-backup"})
 assert COMMANDS.keys() <= schema().keys(), "every command is in the schema"

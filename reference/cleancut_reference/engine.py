@@ -13,7 +13,7 @@ from cleancut_reference import exports
 from cleancut_reference.block import guest
 from cleancut_reference.block.gates import pass_gates, throttled_until_ns
 from cleancut_reference.block.request import Outcome
-from cleancut_reference.commands import COMMANDS
+from cleancut_reference.commands import COMMANDS, TRANSACTIONS
 from cleancut_reference.errors import QmpError, command_not_found
 from cleancut_reference.jobs import backup, ending
 from cleancut_reference.jobs.job import Job
@@ -98,7 +98,7 @@ class Engine:
         return outputs
 
     def _take_up(self) -> Step:
-        begins = self._queue[0][0].get("execute") in ("transaction", "drive-backup")
+        begins = self._queue[0][0].get("execute") in TRANSACTIONS
         label = Label("begin") if begins else None
 
         def run(_: Outcome) -> Label | None:

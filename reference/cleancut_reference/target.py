@@ -1,5 +1,6 @@
 """The target of a `drive-backup`: how it is opened, and what it must be."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ from cleancut_reference.block.description import Reader, by_name, image_at
 from cleancut_reference.block.drivers import DRIVERS
 from cleancut_reference.block.graph import Graph, files_below
 from cleancut_reference.block.node import Node
-from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened
+from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened, Outcome
 from cleancut_reference.errors import QmpError
 from cleancut_spec import cites
 
@@ -20,6 +21,9 @@ class Target:
     path: str
     existing: bool
     format: str = ""
+
+    def find(self, graph: Graph, source: Node) -> None:
+        """Nothing can be said before the image is open."""
 
     @cites("ARG-FORMAT-1", "ARG-MODE-1", "ARG-MODE-2")
     def open_request(self, graph: Graph, source: Node) -> DiskRequest:
@@ -44,7 +48,24 @@ class Target:
             return None
         return DiskRequest(Op.FORMAT, target.name, length_bytes=source.size_bytes)
 
-    def open_error(self, failed: Failed) -> QmpError:
+    @cites("ARG-TARGET-1", "ARG-SIZE-1", "ARG-MODE-2")
+    def adopt(self, graph: Graph, source: Node, outcome: Outcome) -> Node:
+        """The nodes of what has been opened, if they can be a target; raises QmpError."""
+        if isinstance(outcome, Failed):
+            raise self._open_error(outcome)
+        assert isinstance(outcome, Opened)
+        _check_opened(graph, self, source, outcome)
+        target = graph.build(outcome)
+        target.size_bytes = source.size_bytes
+        return target
+
+    def undo_request(self, outcome: Outcome) -> DiskRequest | None:
+        """Close what has been opened, and leave everything as it was before."""
+        if not isinstance(outcome, Opened):
+            return None
+        return DiskRequest(Op.UNDO_OPEN, outcome.name, nodes=_names(outcome))
+
+    def _open_error(self, failed: Failed) -> QmpError:
         """What to answer when the file cannot be opened."""
         verb = "open" if self.existing else "create"
         text = f"Could not {verb} '{self.path}': {errors.strerror(failed.errno)}"
@@ -72,34 +93,44 @@ def _new_image(path: str, format: str) -> dict[str, Any]:
 
 
 @cites("ARG-SIZE-1", "ARG-FORMAT-1")
-def check_opened(graph: Graph, target: Target, source: Node, opened: Opened) -> None:
+def _check_opened(graph: Graph, target: Target, source: Node, opened: Opened) -> None:
     """Refuse a target that is in use, of another format or of another size."""
-    files = identities(opened)
+    files = _identities(opened)
     if any(
         files & files_below(node) for node in graph.nodes.values() if node.blockers and not node.job
     ):
         raise errors.generic('Failed to get "resize" lock')
     if files & graph.identities():
         raise errors.generic('Could not replace node: Failed to get shared "write" lock')
+    for child in _references(opened):
+        node = graph.nodes[child]
+        if node.traffic is source.traffic:
+            raise errors.generic("Source and target cannot be the same")
+        needs = f"node '{opened.name}' (uses node '{child}' as 'file' child)"
+        graph.check_permission(node, "write", needs)
     if not target.existing:
         return
     if opened.size_bytes != source.size_bytes:
         raise errors.generic("Source and target image have different sizes")
 
 
-def undo_request(opened: Opened) -> DiskRequest:
-    """Close what has been opened, and leave everything as it was before."""
-    return DiskRequest(Op.UNDO_OPEN, opened.name, nodes=names(opened))
-
-
-def names(opened: Opened) -> tuple[str, ...]:
+def _names(opened: Opened) -> tuple[str, ...]:
     """The nodes that have been opened, topmost first."""
-    below = [names(child) for child in opened.children.values() if isinstance(child, Opened)]
+    below = [_names(child) for child in opened.children.values() if isinstance(child, Opened)]
     return (opened.name, *(name for found in below for name in found))
 
 
-def identities(opened: Opened) -> set[str]:
+def _identities(opened: Opened) -> set[str]:
     """The files that have been opened."""
     children = (child for child in opened.children.values() if isinstance(child, Opened))
     found = {opened.identity} if opened.identity else set()
-    return found.union(*(identities(child) for child in children))
+    return found.union(*(_identities(child) for child in children))
+
+
+def _references(opened: Opened) -> Iterator[str]:
+    """The nodes that what has been opened stands on, and which were there before."""
+    for child in opened.children.values():
+        if isinstance(child, str):
+            yield child
+        else:
+            yield from _references(child)

@@ -1,4 +1,4 @@
-"""The `drive-backup` action: the job is made in prepare and started in commit."""
+"""The `drive-backup` and `blockdev-backup` actions: prepare makes the job, commit starts it."""
 
 import re
 from dataclasses import dataclass, replace
@@ -7,15 +7,16 @@ from typing import Final
 from cleancut_reference import errors
 from cleancut_reference.actions.action import Action
 from cleancut_reference.block.node import Node
-from cleancut_reference.block.request import DiskRequest, Failed, Opened, Outcome
+from cleancut_reference.block.request import DiskRequest, Failed, Outcome
 from cleancut_reference.block.traffic import Traffic
 from cleancut_reference.jobs.ending import take_back
 from cleancut_reference.jobs.filter import attach
 from cleancut_reference.jobs.group import Group
 from cleancut_reference.jobs.job import Job, Settings
+from cleancut_reference.node_target import NodeTarget
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
-from cleancut_reference.target import Target, check_opened, undo_request
+from cleancut_reference.target import Target
 from cleancut_spec import cites
 from cleancut_spec.jobs import Status
 from cleancut_spec.schedule import Label
@@ -27,16 +28,16 @@ _JOB_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 class Backup(Action):
     """A backup that is to be started, and how far it has come."""
 
-    kind = "drive-backup"
+    kind = "backup"
     can_be_grouped = True
 
     device: str
-    target: Target
+    target: Target | NodeTarget
     settings: Settings
     group: Group | None = None
     source: Node | None = None
     opening: DiskRequest | None = None
-    opened: Opened | None = None
+    opened: Outcome = None
     job: Job | None = None
     prepared: bool = False
     committed: bool = False
@@ -56,7 +57,7 @@ class Backup(Action):
 
     def roll_back(self, state: State) -> Step | None:
         """Take the job back, and what opening the target has made."""
-        return None if self.opened is None else _roll_back(state, self)
+        return None if self.opened is None and self.job is None else _roll_back(state, self)
 
     def drain_label(self, state: State) -> Label | None:
         """A device that does not exist has no number; one that is drained is so once."""
@@ -73,6 +74,7 @@ class Backup(Action):
 def check_source(state: State, backup: Backup) -> Node:
     """The node of an action that can take a backup; raises QmpError where it cannot."""
     source = state.graph.find(backup.device)
+    backup.target.find(state.graph, source)
     state.graph.check_not_blocked(source)
     drive = state.graph.drive_of(source)
     job_id = backup.settings.id
@@ -105,13 +107,8 @@ def _prepare(state: State, backup: Backup) -> Step:
 @cites("ARG-TARGET-1", "ARG-SIZE-1", "ARG-MODE-2", "ARG-FORMAT-1")
 def _make_job(state: State, backup: Backup, source: Node, outcome: Outcome) -> None:
     """The target is open: check it, and put the job in front of the drive."""
-    if isinstance(outcome, Failed):
-        raise backup.target.open_error(outcome)
-    assert isinstance(outcome, Opened)
-    backup.opened = outcome
-    check_opened(state.graph, backup.target, source, outcome)
-    target = state.graph.build(outcome)
-    target.size_bytes = source.size_bytes
+    backup.opened = None if isinstance(outcome, Failed) else outcome
+    target = backup.target.adopt(state.graph, source, outcome)
     group = backup.group
     job = Job(backup.settings, source, target, state.options.cluster_bytes, group)
     if group is not None:
@@ -144,13 +141,12 @@ def _commit(state: State, backup: Backup) -> Step:
 def _roll_back(state: State, backup: Backup) -> Step:
     """Take the action back: its target gets back what it held, since only commit empties it."""
     job = backup.job
-    assert backup.opened is not None
     label = None if job is None else Label("rollback", job.index)
 
     def run(_: Outcome) -> Label | None:
-        backup.opened = None
+        backup.opened = backup.job = None
         if job is not None:
             take_back(state, job)
         return label
 
-    return Step(label, run, undo_request(backup.opened))
+    return Step(label, run, backup.target.undo_request(backup.opened))

@@ -1,0 +1,75 @@
+"""The target of a `blockdev-backup`: a node that is there already, and stays."""
+
+from dataclasses import dataclass
+
+from cleancut_reference import errors
+from cleancut_reference.block.graph import Graph
+from cleancut_reference.block.node import Node
+from cleancut_reference.block.request import Outcome
+from cleancut_reference.errors import QmpError
+from cleancut_spec import cites
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTarget:
+    """A target by the name of its node, or of the drive that stands on it."""
+
+    name: str
+
+    @cites("ARG-TARGET-1")
+    def find(self, graph: Graph, source: Node) -> None:
+        """Refuse a node that does not exist, and the source itself; raises QmpError."""
+        if graph.find(self.name) is source:
+            raise errors.generic("Source and target cannot be the same")
+
+    @cites("ARG-TARGET-1", "ARG-SIZE-1")
+    def open_request(self, graph: Graph, source: Node) -> None:
+        """Nothing is to be opened; refuse a node that cannot take the backup, by QmpError."""
+        target = graph.find(self.name)
+        graph.check_not_blocked(target)
+        if target.size_bytes != source.size_bytes:
+            raise errors.generic("Source and target image have different sizes")
+        if target.read_only:
+            raise errors.generic("Could not create node: Block node is read-only")
+        _check_permissions(graph, source, target)
+
+    def adopt(self, graph: Graph, source: Node, outcome: Outcome) -> Node:
+        """The target."""
+        return graph.find(self.name)
+
+    def format_request(self, source: Node, target: Node) -> None:
+        """The node stays as it is."""
+
+    def undo_request(self, target: Outcome) -> None:
+        """Nothing is to be undone."""
+
+
+def _check_permissions(graph: Graph, source: Node, target: Node) -> None:
+    """Refuse a target below somebody who counts on it, the source or its filter among them."""
+    name = target.name
+    needs = f"node '{graph.new_name()}' (uses node '{name}' as 'target' child)"
+    try:
+        graph.check_permission(target, "write", needs)
+    except QmpError as error:
+        raise errors.generic(f"Could not create node: {error.desc}") from None
+    for parent, child in _chain(source):
+        if child is target:
+            raise errors.permission_conflict(name, "write", needs, _uses(parent.name, name))
+    for parent, child in _chain(target):
+        if child is source:
+            below = _uses(parent.name, child.name)
+            above = _uses(graph.new_name(), child.name)
+            raise errors.permission_conflict(child.name, "write", below, above)
+
+
+def _uses(parent: str, child: str) -> str:
+    return f"node '{parent}' (uses node '{child}' as 'file' child)"
+
+
+def _chain(node: Node) -> list[tuple[Node, Node]]:
+    """Each node below this one that keeps its content, with the one that stands on it."""
+    found = []
+    while node.primary is not None:
+        found.append((node, node.primary))
+        node = node.primary
+    return found
