@@ -169,7 +169,7 @@ class WritingAsQemuReadsIt(Writing):
 
 
 TestWriting = Writing.TestCase
-TestWriting.settings = settings(max_examples=150, stateful_step_count=25)
+TestWriting.settings = settings(max_examples=70, stateful_step_count=25)
 
 
 def image_of(size: int = MIB, **options: Any) -> tuple[Qcow2Image, MemoryStore]:

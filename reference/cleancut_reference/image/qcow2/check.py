@@ -20,13 +20,14 @@ from cleancut_reference.image.qcow2.layout import (
     ENTRY_BYTES,
     L1_RESERVED,
     L2_RESERVED,
+    MAX_L1_BYTES,
     OFFSET_MASK,
     REFCOUNT_BLOCK_MASK,
     REFCOUNT_TABLE_RESERVED,
     words,
 )
 from cleancut_reference.image.qcow2.refcounts import unpack_counts
-from cleancut_reference.image.qcow2.snapshot_table import read_table
+from cleancut_reference.image.qcow2.snapshot_table import Record, read_table
 from cleancut_reference.image.store import Store
 
 _MOST_MESSAGES: Final = 100
@@ -82,6 +83,7 @@ class References:
         self.result = CheckResult()
         self.counts: dict[int, array[int]] = {}  # by refcount block
         self.refcount_blocks: dict[int, array[int]] = {}
+        self.unreadable: set[int] = set()  # refcount blocks that are not where one can be
         self.file_clusters = self.geometry.clusters(store.size_bytes)
 
     def get(self, cluster: int) -> int:
@@ -90,9 +92,11 @@ class References:
         counts = self.counts.get(index)
         return counts[at] if counts else 0
 
-    def refcount(self, cluster: int) -> int:
-        """Which refcount the image has for a cluster."""
+    def refcount(self, cluster: int) -> int | None:
+        """Which refcount the image has for a cluster; None where it cannot be read."""
         index, at = divmod(cluster, self.geometry.refcounts_per_block)
+        if index in self.unreadable:
+            return None
         block = self.refcount_blocks.get(index)
         return block[at] if block else 0
 
@@ -125,7 +129,7 @@ class References:
             self.result.corruption(str(error))
         else:
             for record in records:
-                self._count_l1(record.l1_offset, record.l1_entries)
+                self._count_snapshot(record)
             self.add(header.snapshots_offset, table_bytes)
         self._count_bitmaps()
 
@@ -138,23 +142,42 @@ class References:
             words(self.store.read(header.refcount_table_offset, table_bytes))
         ):
             offset = entry & REFCOUNT_BLOCK_MASK
+            aligned = not offset % self.geometry.cluster_bytes
+            within = offset < self.file_clusters * self.geometry.cluster_bytes
+            if offset and not aligned:
+                self.unreadable.add(index)
+            elif offset and within:
+                self._keep_block(index, offset)
             if entry & REFCOUNT_TABLE_RESERVED:
                 self.result.corruption(f"refcount table entry {index}: reserved bits are set")
-            elif offset % self.geometry.cluster_bytes:
+            elif not aligned:
                 self.result.corruption(f"refcount block {index} is not cluster aligned")
-            elif offset >= self.file_clusters * self.geometry.cluster_bytes:
+            elif not within:
                 self.result.corruption(f"refcount block {index} is outside the image")
             elif offset:
-                self.add(offset, self.geometry.cluster_bytes)
-                if self.get(offset >> self.geometry.cluster_bits) != 1:
-                    self.result.corruption(f"refcount block {index} is referred to more than once")
-                data = self.store.read(offset, self.geometry.cluster_bytes)
-                block = unpack_counts(data, self.geometry.refcount_order)
-                self.refcount_blocks[index] = block
+                self._count_block(index, offset)
+
+    def _keep_block(self, index: int, offset_bytes: int) -> None:
+        data = self.store.read(offset_bytes, self.geometry.cluster_bytes)
+        self.refcount_blocks[index] = unpack_counts(data, self.geometry.refcount_order)
+
+    def _count_block(self, index: int, offset_bytes: int) -> None:
+        self.add(offset_bytes, self.geometry.cluster_bytes)
+        if self.get(offset_bytes >> self.geometry.cluster_bits) != 1:
+            self.result.corruption(f"refcount block {index} is referred to more than once")
 
     def l2_table(self, offset_bytes: int) -> array[int]:
         """The entries of an L2 table."""
         return words(self.store.read(offset_bytes, self.geometry.cluster_bytes))
+
+    def _count_snapshot(self, record: Record) -> None:
+        if not record.complete:
+            self.result.corruption(f"snapshot '{record.snapshot.id}': its entry is incomplete")
+        offset, length = record.l1_offset, record.l1_entries * ENTRY_BYTES
+        if offset % self.geometry.cluster_bytes or length > MAX_L1_BYTES:
+            self.result.corruption(f"snapshot '{record.snapshot.id}': {offset:#x} is no L1 table")
+        else:
+            self._count_l1(offset, record.l1_entries)
 
     def _count_l1(self, offset_bytes: int, entries: int) -> None:
         length = entries * ENTRY_BYTES
@@ -211,9 +234,16 @@ def _compare(references: References) -> None:
     """Compare the references with the refcounts."""
     per_block, result = references.geometry.refcounts_per_block, references.result
     none = array("I", [0]) * per_block
-    for index in sorted(references.counts.keys() | references.refcount_blocks.keys()):
+    for index in sorted(
+        references.counts.keys() | references.refcount_blocks.keys() | references.unreadable
+    ):
         counted = references.counts.get(index, none)
         stored = references.refcount_blocks.get(index, none)
+        if index in references.unreadable:
+            clusters = min(per_block, references.file_clusters - index * per_block)
+            for cluster in range(index * per_block, index * per_block + clusters):
+                result.corruption(f"cluster {cluster}: its refcount cannot be read")
+            continue
         if counted == stored:
             continue
         for at, (count, refcount) in enumerate(zip(counted, stored, strict=True)):
@@ -232,20 +262,18 @@ def _check_copied(references: References) -> None:
     bits = references.geometry.cluster_bits
     for kind, entry in _active_entries(references):
         refcount = references.refcount((entry & OFFSET_MASK) >> bits)
-        if (refcount == 1) != bool(entry & COPIED):
+        if refcount is not None and (refcount == 1) != bool(entry & COPIED):
             references.result.corruption(f"copied flag of {kind} {entry:#x} refcount={refcount}")
 
 
 def _active_entries(references: References) -> Iterator[tuple[str, int]]:
     """The entries of the active L1 table and its L2 tables that refer to whole clusters."""
-    header, cluster_bytes = references.header, references.geometry.cluster_bytes
+    header = references.header
     for entry in words(references.store.read(header.l1_offset, header.l1_entries * ENTRY_BYTES)):
         offset = entry & OFFSET_MASK
         if not offset:
             continue
         yield "L2 table", entry
-        if offset % cluster_bytes or offset >= references.store.size_bytes:
-            continue
         for place in references.l2_table(offset):
             if place & OFFSET_MASK and not place & COMPRESSED:
                 yield "cluster", place

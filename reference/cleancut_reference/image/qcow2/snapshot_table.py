@@ -32,6 +32,7 @@ class Record:
     l1_offset: int
     l1_entries: int
     unknown_extra: bytes = b""
+    complete: bool = True  # whether its entry says the size of the disk, as it must
 
 
 def read_table(store: Store, name: str, header: Header) -> tuple[tuple[Record, ...], int]:
@@ -45,7 +46,6 @@ def read_table(store: Store, name: str, header: Header) -> tuple[tuple[Record, .
         at += length
         if at - header.snapshots_offset > MAX_SNAPSHOT_TABLE_BYTES:
             raise ImageError(name, "snapshot table", "it is too long")
-        check_l1(store, name, field, header, record)
         records.append(record)
     return tuple(records), at - header.snapshots_offset
 
@@ -74,12 +74,14 @@ def _read_record(
         icount=None if icount == _NO_ICOUNT else icount,
     )
     length = _ENTRY.size + len(data)
-    record = Record(snapshot, l1_offset, l1_entries, data[_EXTRA.size : extra])
+    unknown, complete = data[_EXTRA.size : extra], extra >= _EXTRA_REQUIRED_BYTES
+    record = Record(snapshot, l1_offset, l1_entries, unknown, complete)
     return record, length + -length % 8
 
 
-def check_l1(store: Store, name: str, field: str, header: Header, record: Record) -> None:
+def check_l1(store: Store, name: str, header: Header, record: Record) -> None:
     """Refuse a snapshot whose L1 table cannot be."""
+    field = f"snapshot '{record.snapshot.id}'"
     if record.l1_entries * ENTRY_BYTES > MAX_L1_BYTES:
         raise ImageError(name, field, f"an L1 table of {record.l1_entries} entries is too large")
     length = record.l1_entries * ENTRY_BYTES

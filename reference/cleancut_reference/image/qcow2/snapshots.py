@@ -24,7 +24,7 @@ from cleancut_reference.image.qcow2.layout import (
 )
 from cleancut_reference.image.qcow2.metadata import Metadata
 from cleancut_reference.image.qcow2.runs import table_runs
-from cleancut_reference.image.qcow2.snapshot_table import Record, pack_table, read_table
+from cleancut_reference.image.qcow2.snapshot_table import Record, check_l1, pack_table, read_table
 from cleancut_reference.image.qcow2.tables import load_l2
 
 _LONGEST_NAME_BYTES: Final = 255
@@ -32,7 +32,11 @@ _LONGEST_NAME_BYTES: Final = 255
 
 def read_snapshots(metadata: Metadata) -> tuple[Record, ...]:
     """The snapshots of an image, oldest first."""
-    return read_table(metadata.store.store, metadata.name, metadata.header)[0]
+    store, name, header = metadata.store.store, metadata.name, metadata.header
+    records, _ = read_table(store, name, header)
+    for record in records:
+        check_l1(store, name, header, record)
+    return records
 
 
 def next_id(snapshots: tuple[Snapshot, ...]) -> str:
