@@ -21,6 +21,7 @@ from cleancut_conformance.expect import matches
 from cleancut_conformance.report.junit import render
 from cleancut_conformance.runner import run
 from cleancut_conformance.steps import VERBS
+from cleancut_conformance.suite import shard, shuffled
 from cleancut_conformance.targets.reference import Reference
 from cleancut_conformance.verdict import Result, Verdict
 from cleancut_conformance.wire import Decoder
@@ -36,11 +37,20 @@ def cleancut(*arguments: str, cwd: Path, timeout: float = 60) -> subprocess.Comp
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout)
 
 
+def results_in(output: str) -> list[dict[str, Any]]:
+    """The results among JSON lines, which begin with a header and end with a footer."""
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert lines[0]["kind"] == "header" and lines[-1]["kind"] == "footer"
+    return [line for line in lines if line["kind"] == "result"]
+
+
 def test_the_reference_passes_its_suite(tmp_path: Path) -> None:
     done = cleancut("conform", "--junit", "out.xml", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    results = json.loads(done.stdout)
+    results = results_in(done.stdout)
     assert len(results) == len(load_suite()) and {r["verdict"] for r in results} == {"pass"}
+    written = tmp_path / "cleancut-traces" / "reference" / "results.jsonl"
+    assert written.read_text() == done.stdout
     suites = JUnitXml.fromfile(str(tmp_path / "out.xml"))
     assert sum(suite.tests for suite in suites) == len(results)
     assert sum(suite.failures + suite.errors + suite.skipped for suite in suites) == 0
@@ -55,7 +65,7 @@ def test_the_reference_passes_its_suite(tmp_path: Path) -> None:
 def test_qemu_does_as_its_baseline_says(tmp_path: Path) -> None:
     done = cleancut("conform", "--target", f"qemu:{QEMU}", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    verdicts = [result["verdict"] for result in json.loads(done.stdout)]
+    verdicts = [result["verdict"] for result in results_in(done.stdout)]
     assert verdicts.count("pass") > 50 and set(verdicts) <= {"pass", "known"}
 
 
@@ -68,6 +78,7 @@ def test_a_listed_deviation_that_does_not_occur(
     more: str, code: int, text: str, tmp_path: Path
 ) -> None:
     entry = "- case: arguments/unknown-device\n  clause: ARG-DEVICE-1\n  reason: seen once\n"
+    entry += "  date: 2026-11-25\n"
     (tmp_path / "known.yaml").write_text(entry + more)
     done = cleancut("conform", "--baseline", "known.yaml", "arguments/unknown-device", cwd=tmp_path)
     assert done.returncode == code, done.stdout + done.stderr
@@ -223,7 +234,7 @@ def test_a_running_server_is_judged_as_far_as_it_can_be(tmp_path: Path) -> None:
     try:
         assert server.stderr is not None and "listening" in server.stderr.readline()
         done = cleancut("conform", "--target", "unix:s", "--json", cwd=tmp_path)
-        verdicts = {r["case"]: (r["verdict"], r["reason"]) for r in json.loads(done.stdout)}
+        verdicts = {r["case"]: (r["verdict"], r["reason"]) for r in results_in(done.stdout)}
         assert done.returncode == 0, done.stderr
         assert verdicts["protocol/stream"][0] == "pass"
         assert verdicts["jobs/cancel"] == ("skip", "the target has no files")
@@ -250,7 +261,7 @@ def test_a_server_that_says_yes_to_everything_passes_nothing(tmp_path: Path) -> 
             if (tmp_path / "s").exists():
                 break
         done = cleancut("conform", "--target", "unix:s", "--timeout", "1", "--json", cwd=tmp_path)
-        verdicts = [result["verdict"] for result in json.loads(done.stdout)]
+        verdicts = [result["verdict"] for result in results_in(done.stdout)]
         assert done.returncode == 1
         assert "pass" not in verdicts, done.stdout
     finally:
@@ -349,3 +360,53 @@ def test_globs_and_sizes() -> None:
     with pytest.raises(CaseError):
         select(suite, ("*",))
     assert parse_size("1M+512") == 1049088 and parse_size(7) == 7
+
+
+# ---- parts, order, repetition, baselines
+
+
+def test_shards_are_disjoint_and_all_and_a_seed_is_an_order() -> None:
+    suite = load_suite()
+    parts = [shard(suite, number, 7) for number in range(1, 8)]
+    assert sorted(case.id for part in parts for case in part) == sorted(c.id for c in suite)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert shuffled(suite, None) == suite
+    assert shuffled(suite, 3) == shuffled(suite, 3) != shuffled(suite, 4)
+    assert sorted(c.id for c in shuffled(suite, 3)) == sorted(c.id for c in suite)
+
+
+def test_cases_are_repeated_and_each_run_has_its_trace(tmp_path: Path) -> None:
+    words = ("protocol/ids", "protocol/order", "--repeat", "2", "--seed", "1", "--json")
+    done = cleancut("conform", *words, cwd=tmp_path)
+    found = [(r["case"], r["run"], r["trace"]) for r in results_in(done.stdout)]
+    assert sorted(found) == [
+        (f"protocol/{name}", run, f"protocol/{name}{'' if run == 1 else '.2'}.jsonl")
+        for name in ("ids", "order")
+        for run in (1, 2)
+    ]
+    assert all((tmp_path / "cleancut-traces/reference" / trace).exists() for *_, trace in found)
+
+
+def test_a_baseline_is_written_with_reason_and_date_and_keeps_comments(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "id: my/wrong\ntitle: a device that does not exist is accepted\n"
+        "clauses: [ARG-DEVICE-1]\nsteps:\n"
+        "  - send: {execute: drive-backup, arguments: {device: no, target: $t, sync: full}}\n"
+    )
+    old = tmp_path / "known.yaml"
+    old.write_text(
+        "# Ours.\n- case: protocol/ids # goes\n  clause: QMP-ID-1\n  date: 2026-01-02\n"
+        "  reason: once\n- case: protocol/order # stays\n  clause: QMP-ORDER-1\n"
+        "  date: 2026-01-02\n  sometimes: true\n  reason: at times\n"
+    )
+    words = ("conform", "./mine.yaml", "protocol", "--baseline", "known.yaml")
+    assert cleancut(*words, cwd=tmp_path).returncode == 1
+    done = cleancut(*words, "--update-baseline", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "known.yaml: 1 entries added, 1 removed" in done.stdout
+    text = old.read_text()
+    assert "# Ours." in text and "# stays" in text and "protocol/ids" not in text
+    assert "reason: >-\n    to be explained: expected" in text and "date: 2" in text
+    assert cleancut(*words, cwd=tmp_path).returncode == 0
+    done = cleancut("conform", "--update-baseline", cwd=tmp_path)
+    assert done.returncode == 2 and "needs --baseline FILE" in done.stderr

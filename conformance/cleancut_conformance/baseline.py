@@ -1,14 +1,23 @@
 """Known deviations of a target, each with its reason."""
 
+import io
+import itertools
+import textwrap
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import FoldedScalarString
 
 from cleancut_conformance.case import Case
+from cleancut_conformance.files import write_whole
+from cleancut_conformance.greeting import greeter
+from cleancut_conformance.judge import Finding
 from cleancut_conformance.verdict import Result, Verdict
 from cleancut_spec import ClauseError, clause
 from cleancut_spec.trace import Record
@@ -25,6 +34,7 @@ class Known:
     case: str
     clause: str
     reason: str
+    date: date
     sometimes: bool = False
 
 
@@ -51,7 +61,7 @@ class Baseline:
 
 
 def parse_baseline(text: str, name: str, cases: tuple[Case, ...]) -> Baseline:
-    """The baseline in a YAML text: case, clause, reason, and whether `sometimes`.
+    """The baseline in a YAML text: case, clause, reason, date, and whether `sometimes`.
 
     Raises BaselineError.
     """
@@ -66,12 +76,14 @@ def parse_baseline(text: str, name: str, cases: tuple[Case, ...]) -> Baseline:
 
 
 def _entry(item: Any, name: str, ids: set[str]) -> Known:
-    keys = {"case", "clause", "reason"}
+    keys = {"case", "clause", "reason", "date"}
     sometimes = item.pop("sometimes", False) if isinstance(item, dict) else False
     if not isinstance(item, dict) or set(item) != keys or not all(map(str, item.values())):
-        raise BaselineError(f"{name}: an entry has case, clause and reason, not {item!r}")
+        raise BaselineError(f"{name}: an entry has case, clause, reason and date, not {item!r}")
     if not isinstance(sometimes, bool):
         raise BaselineError(f"{name}: sometimes is true or false, not {sometimes!r}")
+    if type(item["date"]) is not date:
+        raise BaselineError(f"{name}: date is a day such as 2026-11-25, not {item['date']!r}")
     if item["case"] not in ids:
         raise BaselineError(f"{name}: no case {item['case']!r}")
     try:
@@ -79,7 +91,7 @@ def _entry(item: Any, name: str, ids: set[str]) -> Known:
     except ClauseError as error:
         raise BaselineError(f"{name}: {error}") from None
     reason = " ".join(str(item["reason"]).split())
-    return Known(item["case"], item["clause"], reason, sometimes)
+    return Known(item["case"], item["clause"], reason, item["date"], sometimes)
 
 
 def load_baseline(path: Path, cases: tuple[Case, ...]) -> Baseline:
@@ -92,18 +104,49 @@ def load_baseline(path: Path, cases: tuple[Case, ...]) -> Baseline:
 
 def shipped_baseline(records: list[Record], cases: tuple[Case, ...]) -> Baseline:
     """The baseline that comes with the suite for the version of QEMU that has greeted us."""
-    name = _implementation(records)
+    name = greeter(records).get("implementation", "")
     file = resources.files(__package__) / "baselines" / f"{name}.yaml"
     if name and file.is_file():
         return parse_baseline(file.read_text(encoding="utf-8"), f"{name}.yaml", cases)
     return Baseline("none")
 
 
-def _implementation(records: list[Record]) -> str:
-    for record in records:
-        if record.dir == "recv" and isinstance(record.msg, dict) and "QMP" in record.msg:
-            version = record.msg["QMP"]["version"]
-            if str(version.get("package", "")).startswith("cleancut"):
-                return "cleancut"
-            return "qemu-{major}.{minor}".format(**version["qemu"])
-    return ""
+def update_baseline(path: Path, results: list[Result]) -> tuple[int, int]:
+    """Make a baseline file fit these results: how many entries were added, and removed.
+
+    Comments stay. An entry goes when its case ran and passed, unless it occurs `sometimes` only;
+    what is new gets what the judge said as its reason, for a person to explain.
+    """
+    yaml = YAML()
+    yaml.width = 100
+    old: Any = yaml.load(path.read_text(encoding="utf-8")) if path.exists() else None
+    entries: Any = CommentedSeq() if old is None else old
+    passed = {result.case.id for result in results} - {
+        result.case.id for result in results if result.verdict is not Verdict.PASS
+    }
+    gone = [
+        at for at, e in enumerate(entries) if e["case"] in passed and not e.get("sometimes", False)
+    ]
+    for at in reversed(gone):
+        del entries[at]
+    known = {(entry["case"], entry["clause"]) for entry in entries}
+    added = 0
+    for result in results:
+        for finding in result.findings:
+            if (result.case.id, finding.clause) not in known:
+                known.add((result.case.id, finding.clause))
+                entries.append(_new_entry(result.case.id, finding))
+                added += 1
+    text = io.StringIO()
+    yaml.dump(entries, text)
+    write_whole(path, text.getvalue().encode())
+    return added, len(gone)
+
+
+def _new_entry(case_id: str, finding: Finding) -> CommentedMap:
+    today = datetime.now(UTC).date()
+    lines = textwrap.wrap(f"to be explained: {finding.message}", 92, break_on_hyphens=False)
+    reason = FoldedScalarString(" ".join(lines))
+    ends = itertools.accumulate(len(line) + 1 for line in lines[:-1])
+    reason.fold_pos = [end - 1 for end in ends]
+    return CommentedMap(case=case_id, clause=finding.clause, date=today, reason=reason)

@@ -64,6 +64,11 @@ class Case:
         """The part of the id before the slash."""
         return self.id.split("/")[0]
 
+    @property
+    def again(self) -> str:
+        """What `cleancut conform` calls it: its id, or the file of a case of one's own."""
+        return self.id if self.source == f"{self.id}.yaml" else self.source
+
 
 def parse_size(text: Any) -> int:
     """`4M`, `1M+512` or a number of bytes."""

@@ -21,6 +21,7 @@ SUMMARY: Final = {
     "conform": "run the conformance suite against a QMP server",
     "serve": "the reference server: drives in memory or files, served over QMP",
     "judge": "judge recorded dialogues again",
+    "report": "compare runs of the suite: targets, versions, as a table or a page",
     "explain": "what a clause says, and which cases check it",
     "prove": "prove the properties of the model for any number of drives",
     "explore": "explore every interleaving of a small instance of the model",

@@ -73,9 +73,9 @@ class Recorder:
         }
         self.add("meta", note=note)
 
-    def footer(self, status: int | None, verdict: str, last_error: str) -> None:
+    def footer(self, status: int | None, verdict: str, errors: str) -> None:
         """How it ended."""
-        note: dict[str, Any] = {"verdict": verdict, "stderr": last_error}
+        note: dict[str, Any] = {"verdict": verdict, "stderr": errors}
         if status is not None:
             note["exit"] = status
         self.add("meta", note=note)

@@ -25,18 +25,20 @@ from cleancut_spec.trace import TraceError
 KILLED = (-9, -15, -2, -1)
 
 
-def run(case: Case, target: Target, traces: Path, timeout_s: float) -> Result:
+def run(case: Case, target: Target, traces: Path, timeout_s: float, number: int = 1) -> Result:
     """Run one case; raises TargetError if the target does not start, OSError on a full disk."""
     missing = case.needs - target.capabilities
     if missing:
-        return Result(case, Verdict.SKIP, f"the target has no {', '.join(sorted(missing))}")
+        words = f"the target has no {', '.join(sorted(missing))}"
+        return Result(case, Verdict.SKIP, words, run=number)
     started = time.monotonic()
     with session_folder() as folder:
         setup = prepare(case, folder)
-        path = traces / f"{case.id}.jsonl"
+        again = f".{number}" if number > 1 else ""
+        path = traces / f"{case.id}{again}.jsonl"
         with _session(target, setup, timeout_s) as session, Recorder(path) as recorder:
             result = _Run(case, session, recorder, timeout_s).result()
-    result.trace = path
+    result.trace, result.run = path, number
     result.seconds = time.monotonic() - started
     return result
 
@@ -109,4 +111,4 @@ class _Run:
         if self._dialogue.has_quit and status is None and self._session.command:
             self._recorder.find("JOB-QUIT-1", "the process does not end after quit")
         verdict = Verdict.FAIL if self._recorder.findings else verdict
-        self._recorder.footer(status, str(verdict), self._session.last_error())
+        self._recorder.footer(status, str(verdict), self._session.errors())

@@ -30,3 +30,4 @@ class Result:
     records: list[Record] = field(default_factory=list)
     trace: Path | None = None
     seconds: float = 0.0
+    run: int = 1  # of a case that is repeated

@@ -15,7 +15,7 @@ _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _WRITE: Final = re.compile(
     r"(?:aio_)?write (?:-q )?(?:(?P<zero>-z)|-P (?P<byte>\w+)) (?P<offset>\w+) (?P<length>\w+)"
 )
-_MONITOR: Final = re.compile(r'qemu-io (\S+) "(.*)"')
+MONITOR: Final = re.compile(r'qemu-io (\S+) "(.*)"')
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Data:
         """A command may be a guest's write."""
         if command.name != "human-monitor-command":
             return
-        line = _MONITOR.fullmatch(str(command.arguments.get("command-line")))
+        line = MONITOR.fullmatch(str(command.arguments.get("command-line")))
         if line is None or line[1] not in self.oracle.first:
             return
         if (write := _WRITE.fullmatch(line[2])) is not None:

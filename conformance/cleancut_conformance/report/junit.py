@@ -1,13 +1,12 @@
 """JUnit XML: one suite a chapter; unknown is an error, skipped and known cases are skipped."""
 
-import os
 import re
-import tempfile
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
+from cleancut_conformance.files import write_whole
 from cleancut_conformance.verdict import Result, Verdict
 
 _ELEMENT: Final = {
@@ -63,12 +62,4 @@ def _add(suite: ElementTree.Element, result: Result) -> None:
 
 def write(path: Path, results: list[Result], target: str) -> None:
     """Write the document, whole or not at all."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(render(results, target))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(path, render(results, target))

@@ -10,6 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from cleancut_conformance.baseline import Known
+from cleancut_conformance.report import compare
+from cleancut_conformance.report.compare import WORST_FIRST
+from cleancut_conformance.report.results import Sheet
+from cleancut_conformance.suite import unstable
 from cleancut_conformance.verdict import Result, Verdict
 from cleancut_spec import clause, clauses
 from cleancut_spec.trace import Record
@@ -48,20 +52,8 @@ def clause_table(results: list[Result]) -> Table:
     for clause_id, counts in by_clause(results).items():
         known = clause(clause_id)
         total = sum(counts.values())
-        worst = next(v for v in _WORST_FIRST if counts[v])
-        parts = [f"[{COLOUR[v]}]{counts[v]} {v}[/]" for v in _WORST_FIRST if counts[v]]
-        words = ", ".join(parts) if worst is not Verdict.PASS else f"[{COLOUR[worst]}]pass[/]"
-        table.add_row(clause_id, known.level, str(total), words, known.title)
+        table.add_row(clause_id, known.level, str(total), _cell(counts), known.title)
     return table
-
-
-_WORST_FIRST: Final = (
-    Verdict.FAIL,
-    Verdict.UNKNOWN,
-    Verdict.KNOWN,
-    Verdict.SKIP,
-    Verdict.PASS,
-)
 
 
 def by_clause(results: list[Result]) -> dict[str, Counter[Verdict]]:
@@ -142,7 +134,7 @@ def print_report(
     console.print()
     failed = [result for result in results if result.verdict is Verdict.FAIL]
     for result in failed[:SHOWN_DEVIATIONS]:
-        console.print(picture(result, [*again, result.case.id]), soft_wrap=True)
+        console.print(picture(result, [*again, result.case.again]), soft_wrap=True)
         console.print()
     if len(failed) > SHOWN_DEVIATIONS:
         console.print(f"{len(failed) - SHOWN_DEVIATIONS} more deviations are in the traces.")
@@ -150,6 +142,44 @@ def print_report(
         if result.verdict is Verdict.UNKNOWN:
             console.print(f"[bold magenta]unknown[/] {result.case.id}: {escape(result.reason)}")
             console.print(f"   Trace: {result.trace}", soft_wrap=True)
+    for case_id, counts in unstable(results).items():
+        console.print(f"[bold red]unstable[/] {case_id}: {_counts(counts)}")
     for entry in outlived:
         words = f"{entry.case} passes now: remove {entry.clause} from the baseline"
         console.print(f"[bold red]outlived[/] {words}")
+
+
+def _counts(counts: Counter[Verdict]) -> str:
+    return ", ".join(f"[{COLOUR[v]}]{counts[v]} {v}[/]" for v in WORST_FIRST if counts[v])
+
+
+def print_comparison(console: Console, sheets: list[Sheet], only_differences: bool) -> None:
+    """Runs of the suite side by side: a column each, then the cases on which they differ."""
+    titles = compare.names(sheets)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("clause", "level", *titles, "what it promises"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for row in compare.rows(sheets):
+        if not any(row.cells) or (only_differences and not row.differs):
+            continue
+        level, title = (row.clause.level, row.clause.title) if row.clause else ("", "")
+        table.add_row(row.id, level, *(_cell(cell) for cell in row.cells), title)
+    console.print(table)
+    for case_id, outcomes in compare.differing_cases(sheets).items():
+        console.print(f"\n[bold]{case_id}[/]")
+        for name, some in zip(titles, outcomes, strict=True):
+            words = dict.fromkeys(f"{o.verdict}  {o.reason}".strip() for o in some)
+            console.print(f"   {escape(name)}: {escape(' / '.join(words) or 'not run')}")
+    console.print()
+    for name, sheet in zip(titles, sheets, strict=True):
+        totals = Counter(outcome.verdict for outcome in sheet.outcomes)
+        cut = "" if sheet.complete else " [magenta](cut off: no footer)[/]"
+        planned = sheet.header["cases"]
+        console.print(f"[bold]{escape(name)}[/]: {_counts(totals)}; {planned} planned{cut}")
+
+
+def _cell(counts: Counter[Verdict]) -> str:
+    found = compare.worst(counts)
+    if found is None:
+        return "[dim]-[/]"
+    return f"[{COLOUR[found]}]pass[/]" if found is Verdict.PASS else _counts(counts)

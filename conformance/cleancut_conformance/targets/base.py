@@ -22,6 +22,7 @@ from cleancut_conformance.wire import Connection
 
 START_S: Final = 20.0
 END_S: Final = 10.0
+KEPT_LINES: Final = 40  # of what a target writes to its standard error
 
 
 class TargetError(Exception):
@@ -177,10 +178,14 @@ class Session:
 
     def last_error(self) -> str:
         """The last line that the target wrote to its standard error."""
+        return self.errors().rpartition("\n")[2] or "it says nothing"
+
+    def errors(self) -> str:
+        """The last lines that the target wrote to its standard error."""
         with contextlib.suppress(OSError):
             lines = self._errors.read_text(errors="replace").strip().splitlines()
-            return lines[-1] if lines else "it says nothing"
-        return "it says nothing"
+            return "\n".join(lines[-KEPT_LINES:])
+        return ""
 
     def wait(self, timeout_s: float = END_S) -> int | None:
         """The exit status of the process, once it has ended; None if it has not, or is not ours."""
