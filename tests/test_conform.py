@@ -105,7 +105,8 @@ def test_a_deviation_is_shown_with_its_clause_and_the_line_that_runs_it_again(
     [
         (["conform", "no-such-case"], 4, "no case is called 'no-such-case'"),
         (["conform", "jobs", "no-such-case"], 2, "no case is called 'no-such-case'"),
-        (["conform", "--clause", "TX-GROUP-1"], 4, "nothing ran"),
+        (["conform", "protocol/ids", "--shard", "2/2"], 4, "nothing ran"),
+        (["conform", "--shard", "3/2"], 2, "no part such as 1/3"),
         (["conform", "--target", "qemu:no-such-program"], 2, "no program 'no-such-program'"),
         (["conform", "--target", "qemu:/bin/false"], 2, "/bin/false ended at once, exit status 1"),
         (
