@@ -86,6 +86,8 @@ def block_resize(state: State, arguments: Arguments) -> Work:
         raise errors.generic(outcome.desc or errors.strerror(outcome.errno))
     for below in node.same_bytes():
         below.size_bytes = round_up(size_bytes, SECTOR_BYTES)
+        for bitmap in below.bitmaps:
+            bitmap.resize(below.size_bytes)
     return {}
 
 

@@ -7,7 +7,7 @@ Arguments have been checked against the schema before.
 from collections.abc import Callable
 from typing import Any, Final
 
-from cleancut_reference import block_commands, exports, run_state
+from cleancut_reference import bitmap_commands, block_commands, exports, run_state
 from cleancut_reference.actions.table import read_transaction
 from cleancut_reference.backup_arguments import read_backup, read_blockdev_backup
 from cleancut_reference.devices import device_add
@@ -80,6 +80,7 @@ COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "blockdev-backup": blockdev_backup,
     "drive-backup": drive_backup,
     **verbs.COMMANDS,
+    **bitmap_commands.COMMANDS,
     "query-block-jobs": query_block_jobs,
     "query-jobs": lambda state, _: [job_info(job) for job in reversed(state.jobs)],
     "query-block": query_block,

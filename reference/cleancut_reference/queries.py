@@ -3,6 +3,7 @@
 from collections.abc import Generator, Mapping
 from typing import Any
 
+from cleancut_reference.block.dirty_bitmap import DirtyBitmap
 from cleancut_reference.block.node import Drive, Node
 from cleancut_reference.block.request import DiskRequest, Op, Outcome
 from cleancut_reference.block.values import as_bool
@@ -112,9 +113,23 @@ def _node_info(node: Node, infos: Infos, flat: bool) -> dict[str, Any]:
         "write_threshold": 0,
         "image": _image_info(node, infos, flat),
     }  # fmt: skip
+    if node.bitmaps:
+        info["dirty-bitmaps"] = [_bitmap_info(bitmap) for bitmap in reversed(node.bitmaps)]
     if "backing" in node.children:
         info["backing_file"] = node.children["backing"].filename
     return info
+
+
+def _bitmap_info(bitmap: DirtyBitmap) -> dict[str, Any]:
+    """One entry of `dirty-bitmaps`; a job's own bitmap has no name."""
+    info: dict[str, Any] = {
+        "granularity": bitmap.granularity_bytes,
+        "count": bitmap.dirty_bytes,
+        "recording": bitmap.recording,
+        "busy": bitmap.busy,
+        "persistent": bitmap.persistent,
+    }
+    return {"name": bitmap.name} | info if bitmap.name else info
 
 
 def _depth(node: Node) -> int:

@@ -93,6 +93,7 @@ class Transaction:
 
         return Step(step.label, run, step.io)
 
+    @cites("TX-GROUPABLE-1")
     def _find(self, state: State, action: Action) -> Step:
         """Find the action's drive, and let none of its guest requests start from now on."""
         label = action.drain_label(state)

@@ -15,7 +15,7 @@ class Action:
     refuse the action, and sets `prepared` when it is done; `prepare` may return None to wait.
     """
 
-    kind: ClassVar[str]
+    kind: str
     can_be_grouped: ClassVar[bool] = False  # whether completion-mode `grouped` is accepted
     prepared: bool = False
 

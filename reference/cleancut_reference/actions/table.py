@@ -5,7 +5,9 @@ from typing import Any, Final
 
 from cleancut_reference.actions.abort import Abort
 from cleancut_reference.actions.action import Action
+from cleancut_reference.actions.bitmap import reader
 from cleancut_reference.backup_arguments import read_backup, read_blockdev_backup
+from cleancut_reference.bitmap_commands import CHANGES
 from cleancut_reference.errors import generic
 from cleancut_reference.jobs.group import Group
 from cleancut_reference.transaction import Transaction
@@ -15,6 +17,7 @@ KINDS: Final[dict[str, Callable[[dict[str, Any], Group | None], Action]]] = {
     "abort": lambda data, group: Abort(),
     "blockdev-backup": read_blockdev_backup,
     "drive-backup": read_backup,
+    **{kind: reader(kind) for kind in CHANGES},
 }
 
 

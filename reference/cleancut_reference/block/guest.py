@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from cleancut_reference.arithmetic import byte_span
 from cleancut_reference.bitmap import first_clear
+from cleancut_reference.block.dirty_bitmap import record
 from cleancut_reference.block.node import CopyBeforeWrite, Drive, Node
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Outcome
 from cleancut_reference.block.traffic import Claim, GuestOp, GuestRequest, Phase, Traffic
@@ -189,6 +190,7 @@ def _cbw_write(state: State, traffic: Traffic, request: GuestRequest) -> Step:
     def run(outcome: Outcome) -> Label:
         if isinstance(outcome, Failed):
             return _refuse(state, traffic, request, "fail_cbw_write", outcome)
+        record(claim.job.target, offset_bytes, length_bytes)
         claim.job.mark_copied(claim.cluster, claim.cluster + 1)
         request.claim, request.old_content = None, b""
         more = next_claim(request) is not None
@@ -218,6 +220,8 @@ def _finish(state: State, traffic: Traffic, request: GuestRequest) -> Step:
     label = Label("guest_done", traffic.index)
 
     def run(outcome: Outcome) -> Label | None:
+        if request.op.changes:
+            record(root(request), request.offset_bytes, request.length_bytes)
         _end(state, traffic, request, outcome)
         return None if isinstance(outcome, Failed) else label
 

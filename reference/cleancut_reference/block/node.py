@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from cleancut_reference.block.dirty_bitmap import DirtyBitmap
 from cleancut_reference.block.traffic import Traffic
 
 #: Drivers whose child `file` (or `image`) holds the same bytes at the same places.
@@ -57,6 +58,7 @@ class Node:
     breakpoints: dict[str, str] = field(default_factory=dict)  # of blkdebug: tag to event
     suspended: dict[str, object] = field(default_factory=dict)  # of blkdebug: what a tag holds
     blockers: list[Blocker] = field(default_factory=list)
+    bitmaps: list[DirtyBitmap] = field(default_factory=list)  # oldest first
     job: CopyBeforeWrite | None = None
     monitor_owned: bool = False
 
@@ -99,6 +101,10 @@ class Node:
         while node.job is not None:
             node = node.children["file"]
         return node
+
+    def bitmap(self, name: str) -> DirtyBitmap | None:
+        """The dirty bitmap with this name."""
+        return next((each for each in self.bitmaps if name and each.name == name), None)
 
     def same_bytes(self) -> Iterator[Node]:
         """This node and those below it with the same bytes at the same places."""
