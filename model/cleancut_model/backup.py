@@ -92,6 +92,13 @@ class Backup(Surroundings, Copying, Jobs, Bitmaps):
             m.variable("busy", m.boolean, drive, init=False)  # it has a job of another command
         if options.breaks:
             m.variable("broken", m.boolean, drive, init=False)  # copy-before-write gave it up
+        self._declare_client()
+
+    def _declare_client(self) -> None:
+        """What is known of the client, in some instances."""
+        m, options = self.m, self.options
+        if options.monitor:
+            m.variable("cancelling", m.boolean, self.drive, init=False)  # the client waits for it
         if options.leaves:
             m.variable("connected", m.boolean, init=True)
         if options.repeats and options.again is not None:

@@ -38,6 +38,7 @@ class Options:
     other: bool = False  # an action after the backups that may fail, as `abort` does
     breaks: bool = False  # on-cbw-error is break-snapshot
     speed: bool = False  # block-job-set-speed
+    monitor: bool = False  # one monitor: what waits for a job keeps the next command waiting
     leaves: bool = False  # the client disconnects and comes back
     dies: bool = False  # the process ends at any step
     changes: bool = False  # block-dirty-bitmap-add, -clear, … in the same transaction
@@ -193,6 +194,7 @@ PARTS: Final[dict[str, str]] = {
     "other": "a further action that may fail",
     "breaks": "copy-before-write errors break the backup",
     "speed": "set-speed",
+    "monitor": "no command before the last one is answered",
     "leaves": "the client may disconnect",
     "dies": "the process may end at any step",
     "tail": "a partial last cluster",
@@ -200,7 +202,7 @@ PARTS: Final[dict[str, str]] = {
 }
 
 _ALL_PARTS: Final[dict[str, Any]] = {
-    name: name not in ("clears", "tail", "changes") for name in PARTS
+    name: name not in ("clears", "tail", "changes", "monitor") for name in PARTS
 }
 
 #: Small instances that together have every part of the protocol.
@@ -226,6 +228,7 @@ PRESETS: Final[dict[str, Options]] = {
     "clear": Options(2, 1, 2, 2, 1, clears=True, other=True, again=1),
     "bitmap-actions": Options(2, 1, 2, 1, 0, control=False, changes=True, again=1),
     "break-snapshot": Options(2, 1, 2, 1, 1, breaks=True),
+    "monitor": Options(2, 1, 2, 1, 1, "stop", monitor=True, grouped=True, manual=True),
     "client": Options(2, 1, 2, 1, 0, speed=True, leaves=True, manual=True),
     "everything": replace(
         Options(2, 1, 2, 2, 1, "enospc", ("EIO", "ENOSPC"), requests=2, workers=2, again=1),

@@ -137,6 +137,7 @@ class Engine:
 
     @cites("QMP-ID-1")
     def _reply(self, result: Any) -> None:
+        request, self._request = self._request, {}
         if self._unheard:
             self._unheard = False
             return
@@ -145,6 +146,6 @@ class Engine:
             body = {"error": {"class": result.kind, "desc": result.desc}}
         else:
             body = {"return": result}
-        if "id" in self._request:
-            body["id"] = self._request["id"]
+        if "id" in request:
+            body["id"] = request["id"]
         self.state.outbox.append(Reply(body))

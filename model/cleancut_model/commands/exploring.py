@@ -1,6 +1,8 @@
 """`cleancut explore`."""
 
 import json
+from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +44,7 @@ Examples:
   cleancut explore --with snapshot --with dies       parts switched on one by one
   cleancut explore --bug no-drain --draw run.svg     and the same as a sequence diagram
   cleancut explore --reach both_complete             the shortest run to an interesting state
+  cleancut explore --subject reference --drives 1    the engine's code, in all its schedules
   cleancut explore --presets                         what instances there are
 
 \b
@@ -80,6 +83,8 @@ Exit codes: 0 every claim holds in every state, 1 a claim breaks, 2 wrong use,
 @click.option("--reach", metavar="WITNESS", help="The shortest run to an interesting state.")
 @click.option("--draw", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="Write the run that was found: .svg, .mmd (Mermaid) or .itf.json.")  # fmt: skip
+@click.option("--subject", metavar="NAME",
+              help="Run an implementation's code beside the model: reference.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def explore(
     options: Options,
@@ -95,6 +100,7 @@ def explore(
     max_time_s: int,
     reach: str | None,
     draw: Path | None,
+    subject: str | None,
     as_json: bool,
 ) -> int:
     """Explore every interleaving of a small instance: all states, all claims, shortest runs."""
@@ -106,6 +112,8 @@ def explore(
         for name, preset in PRESETS.items():
             print(f"{name:<16} {preset.describe()}")
         return 0
+    if subject is not None:
+        return _subject(subject)(options, threads, max_states, as_json)
     _check(options, engine, reach, draw)
     limits = Limits(max_states, max_memory_mib << 20, max_time_s)
     how = How(threads, compact, symmetry=symmetry, partial_order=partial_order)
@@ -122,6 +130,15 @@ def explore(
     if reach:
         return 0 if found.broken else 1 if found.complete else 3
     return 1 if found.broken else 0 if found.complete else 3
+
+
+def _subject(name: str) -> Callable[[Options, int, int, bool], int]:
+    """What explores an implementation; the model knows none, so it is found by its entry point."""
+    known = entry_points(group="cleancut.subjects")
+    if name not in known.names:
+        raise click.UsageError(f"no subject {name!r}; there are {', '.join(sorted(known.names))}")
+    found: Callable[[Options, int, int, bool], int] = known[name].load()
+    return found
 
 
 def _check(options: Options, engine: str, reach: str | None, draw: Path | None) -> None:

@@ -17,6 +17,18 @@ class Jobs(Words):
         """The client's commands come one at a time, after the transaction, while it is there."""
         s.when(done=s.tx == self.tx.DONE)
         self.by_client(s)
+        if self.options.monitor:
+            s.when(answered=self.every(lambda x: Not(self._unanswered(s, x))))
+
+    def _unanswered(self, s: State, x: Term) -> Term:
+        """The client waits for a job that it has paused to stand still, or to be over."""
+        copies = self.m.any(self.worker, lambda w: s.b[x, w] != self.copy.B_IDLE)
+        return Or(And(s.js[x] == self.job.PAUSED, copies), s.cancelling[x])
+
+    def _cancel(self, s: State, d: Term) -> None:
+        if self.options.monitor:  # one that copies no more is cancelled when it is over
+            s.cancelling[d] = self.job_is(s, d, "WAITING PENDING")
+        s.js[d] = self.job.ABORTING
 
     @action("d", "control")
     def pause(self, s: State, d: Term) -> None:
@@ -37,14 +49,14 @@ class Jobs(Words):
         """The client cancels a job that is not paused."""
         self._asked(s)
         s.when(live=self.job_is(s, d, "RUNNING WAITING PENDING"))
-        s.js[d] = self.job.ABORTING
+        self._cancel(s, d)
 
     @action("d", "control")
     def force_cancel(self, s: State, d: Term) -> None:
         """The client cancels a job, paused or not."""
         self._asked(s)
         s.when(live=self.job_is(s, d, "RUNNING PAUSED WAITING PENDING"))
-        s.js[d] = self.job.ABORTING
+        self._cancel(s, d)
 
     @action("d", "speed")
     def set_speed(self, s: State, d: Term) -> None:
@@ -111,6 +123,8 @@ class Jobs(Words):
             s.when(group=self.every(lambda x: Or(self.job_is(s, x, "ABORTING"), self.over(s, x))))
         self._end(s, d, lambda x: If(s.error[x], self.event.FAILED, self.event.CANCELLED))
         self._keep_bits(s, d)
+        if self.options.monitor:
+            s.cancelling[d] = False
 
     def succeed(self, s: State, d: Any) -> None:
         """The job, or all jobs, complete; the bitmap mode says what becomes of the frozen bits."""

@@ -26,7 +26,7 @@ JOBS: Final = "NONE CREATED RUNNING PAUSED WAITING PENDING ABORTING CONCLUDED GO
 PARTLY: Final = frozenset(
     (
         *("WAITING", "CONCLUDED", "DEAD", "snapped", "cleared", "broken", "busy"),
-        *("glen", "blen", "reach", "change", "backup", "there", "on"),
+        *("glen", "blen", "reach", "change", "backup", "there", "on", "cancelling"),
     )
 )
 

@@ -1,0 +1,205 @@
+"""The reference engine on a bench: disks of a few bytes, every step taken by hand."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from cleancut_model.options import Options
+from cleancut_reference.block import guest
+from cleancut_reference.block.graph import Graph
+from cleancut_reference.block.node import Drive
+from cleancut_reference.block.request import Blueprint, DiskRequest, Failed, Op, Opened, Outcome
+from cleancut_reference.block.traffic import GuestOp, Traffic
+from cleancut_reference.engine import Engine
+from cleancut_reference.jobs.job import Job
+from cleancut_reference.outputs import Event, Output, Reply
+from cleancut_reference.state import Options as Sizes
+from cleancut_reference.state import State
+from cleancut_reference.step import Step
+from cleancut_spec.schedule import Label
+
+CLUSTER_BYTES: Final = 4
+
+
+@dataclass(slots=True, eq=False)
+class TinyImage:
+    """A few bytes."""
+
+    content: bytearray
+
+    def clusters(self) -> list[int]:
+        """What each cluster holds; a torn one is an error of the engine."""
+        starts = range(0, len(self.content), CLUSTER_BYTES)
+        cells = [self.content[at : at + CLUSTER_BYTES] for at in starts]
+        assert all(len(set(cell)) == 1 for cell in cells), "a torn cluster"
+        return [cell[0] for cell in cells]
+
+
+@dataclass(slots=True, eq=False)
+class TinyDisk:
+    """Images by node, files by name."""
+
+    images: dict[str, TinyImage] = field(default_factory=dict)
+    files: dict[str, TinyImage] = field(default_factory=dict)
+
+    def perform(self, request: DiskRequest) -> Outcome:
+        """What a disk without fault answers."""
+        match request.op:
+            case Op.READ:
+                end_bytes = request.offset_bytes + request.length_bytes
+                return bytes(self.images[request.node].content[request.offset_bytes : end_bytes])
+            case Op.WRITE:
+                end_bytes = request.offset_bytes + len(request.data)
+                content = self.images[request.node].content
+                content[request.offset_bytes : end_bytes] = request.data
+            case Op.OPEN:
+                assert request.blueprint is not None
+                return self._open(request.blueprint)
+            case Op.FORMAT:
+                self.images[request.node].content[:] = bytes(request.length_bytes)
+            case Op.UNDO_OPEN | Op.CLOSE:
+                for node in request.nodes:
+                    del self.images[node]
+            case Op.FLUSH:
+                pass
+            case _:
+                raise AssertionError(f"no {request.op} on the bench")
+        return None
+
+    def _open(self, blueprint: Blueprint) -> Opened:
+        children: dict[str, Opened] = {}
+        for role, child in blueprint.children.items():
+            assert isinstance(child, Blueprint)
+            children[role] = self._open(child)
+        below = children.get("file")
+        if below is None:
+            name = str(blueprint.options["filename"])
+            image = self.files.setdefault(name, TinyImage(bytearray()))
+            opened = Opened(blueprint.name, "file", len(image.content), name, identity=name)
+        else:
+            image = self.images[below.name]
+            opened = replace(below, name=blueprint.name, driver="raw", identity="")
+        self.images[blueprint.name] = image
+        return replace(opened, children=children)
+
+
+@dataclass(slots=True, eq=False)
+class Bench:
+    """An engine, its disks, and what has come out of it that the model speaks of."""
+
+    engine: Engine
+    disk: TinyDisk
+    finals: list[str]  # of each drive: its job's final event, as the model names it
+    told: dict[str, str] = field(
+        default_factory=dict
+    )  # the last status that each job had in events
+    outcome: str = ""  # of the transaction: reply or refuse
+
+    @property
+    def state(self) -> State:
+        """The engine's state."""
+        return self.engine.state
+
+    def traffic(self, drive: int) -> Traffic:
+        """The guest requests of a drive."""
+        return self.state.graph.traffics[drive]
+
+    def source(self, drive: int) -> str:
+        """The name of a drive's node, below any filter."""
+        root = self.state.graph.drives[drive].root
+        assert root is not None, "drives of the bench have media"
+        return root.performer.name
+
+    def job(self, drive: int) -> Job | None:
+        """The job of a drive."""
+        return next((job for job in self.state.jobs if job.index == drive), None)
+
+    def misled(self) -> str:
+        """Where the client was told another status than a job has, in words."""
+        has = {job.id: str(job.status) for job in self.state.jobs}
+        for job_id, told in self.told.items():
+            if told != has.get(job_id, "null"):
+                return f"{job_id} is {has.get(job_id, 'gone')}, and its last event says {told}"
+        return ""
+
+    def steps(self) -> list[Step]:
+        """What the engine can do next."""
+        return list(self.engine.steps())
+
+    def take(self, step: Step, errno: str = "") -> Label | None:
+        """Take a step; with an errno its request fails. Says what happened."""
+        outcome: Outcome = None
+        if step.io is not None:
+            outcome = Failed(errno) if errno else self.disk.perform(step.io)
+        label = self.engine.take(step, outcome)
+        if label is not None and label.name in ("reply", "refuse"):
+            self.outcome = label.name
+        self.listen()
+        return label
+
+    def listen(self) -> list[Output]:
+        """Hear what has come out; final events are kept."""
+        outputs = self.engine.drain_outbox()
+        for output in outputs:
+            if isinstance(output, Event) and output.name == "JOB_STATUS_CHANGE":
+                self.told[output.data["id"]] = output.data["status"]
+            elif isinstance(output, Event) and (final := _final(output)):
+                drive = int(str(output.data["device"])[1:])
+                before = self.finals[drive]
+                self.finals[drive] = final if before == "NO_EVENT" else "TWICE"
+        return outputs
+
+    def command(self, name: str, **arguments: Any) -> bool:
+        """The client's command is taken up at once; false if it is refused."""
+        self.engine.receive({"execute": name, "arguments": arguments})
+        self.engine.take(self.steps()[0])
+        return not any(isinstance(o, Reply) and "error" in o.body for o in self.listen())
+
+    def write(self, drive: int, cluster: int, value: int) -> None:
+        """A guest's write arrives."""
+        way_in = self.state.graph.drives[drive]
+        data = bytes([value]) * CLUSTER_BYTES
+        guest.submit(self.state, way_in, GuestOp.WRITE, cluster * CLUSTER_BYTES, len(data), data)
+        self.listen()
+
+    def begin(self, options: Options, refused: int | None = None) -> None:
+        """The client's transaction is taken up; the backup of one drive may be refused at once."""
+        mode = "grouped" if options.grouped else "individual"
+        actions = [_backup(f"d{drive}", options) for drive in range(options.drives)]
+        if refused is not None:
+            actions[refused]["data"]["speed"] = -1
+        self.command("transaction", actions=actions, properties={"completion-mode": mode})
+
+
+def build(options: Options) -> Bench:
+    """A bench with the drives of an instance, all zero."""
+    graph, disk = Graph(), TinyDisk()
+    size_bytes = options.clusters * CLUSTER_BYTES
+    for index in range(options.drives):
+        node = graph.build(Opened(graph.new_name(), "memory", size_bytes))
+        graph.drives.append(Drive(f"d{index}", node))
+        disk.images[node.name] = TinyImage(bytearray(size_bytes))
+    sizes = Sizes(
+        CLUSTER_BYTES, max_chunk_bytes=CLUSTER_BYTES, workers=options.workers, retry_delay_ns=0
+    )
+    return Bench(Engine(State(graph, sizes)), disk, ["NO_EVENT"] * options.drives)
+
+
+def _backup(device: str, options: Options) -> dict[str, Any]:
+    data = {
+        "device": device,
+        "target": f"{device}.target",
+        "sync": "full",
+        "on-source-error": options.on_source_error,
+        "on-target-error": options.on_target_error,
+        "auto-finalize": options.auto,
+        "auto-dismiss": options.auto,
+    }
+    return {"type": "drive-backup", "data": data}
+
+
+def _final(event: Event) -> str:
+    if event.name == "BLOCK_JOB_CANCELLED":
+        return "CANCELLED"
+    if event.name == "BLOCK_JOB_COMPLETED":
+        return "FAILED" if "error" in event.data else "COMPLETED"
+    return ""

@@ -1,0 +1,153 @@
+"""`cleancut agree`: engine and model take every schedule side by side."""
+
+import json
+import os
+from typing import Any, Final
+
+import click
+from rich.console import Console
+
+from cleancut_conformance.agreement.instances import FOLLOWED, INSTANCES
+from cleancut_conformance.agreement.search import Agreement, agree
+from cleancut_model.commands.shared import progress_bar
+from cleancut_model.compiled import compile_model
+from cleancut_model.explore import Limits, NoCompiler, explore, explore_in_python
+from cleancut_model.options import PARTS, Options
+
+EXAMPLES: Final = """
+The reference engine's own code is run through every schedule of small instances: every order of
+its steps, of guest writes and of the client's commands, with every error that the instance allows.
+The model must allow each step and be in the same state after it; what the model allows the engine
+must offer; and both must have the same number of states and of steps in the end.
+
+\b
+Examples:
+  cleancut agree                       all instances
+  cleancut agree core grouped          two of them
+  cleancut agree --list
+  cleancut explore --subject reference --drives 1 --clusters 3 --with monitor
+
+\b
+Exit codes: 0 both are the same, 1 they part, 2 wrong use, 3 a limit was reached.
+"""
+
+
+@click.command("agree", epilog=EXAMPLES)
+@click.argument("names", nargs=-1, metavar="[INSTANCE]...")
+@click.option("--list", "list_instances", is_flag=True, help="List the instances.")
+@click.option("--processes", type=click.IntRange(1, 64), default=os.cpu_count() or 1,
+              show_default="one for each core")  # fmt: skip
+@click.option("--max-states", type=click.IntRange(0), default=0, help="0: no limit.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def agree_command(
+    names: tuple[str, ...], list_instances: bool, processes: int, max_states: int, as_json: bool
+) -> int:
+    """Check that model and reference engine are the same thing, schedule by schedule."""
+    if list_instances:
+        for name, options in INSTANCES.items():
+            print(f"{name:<16} {options.describe()}")
+        return 0
+    for name in names:
+        if name not in INSTANCES:
+            raise click.UsageError(f"no instance {name!r}; there are {', '.join(INSTANCES)}")
+    worst, rows = 0, []
+    for name in names or INSTANCES:
+        status, row = _follow(name, INSTANCES[name], processes, max_states, quiet=as_json)
+        worst = max(worst, status, key=(0, 3, 1).index)
+        rows.append(row)
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        states, steps = (sum(int(row[key]) for row in rows) for key in ("states", "steps"))
+        print(f"\n{states:,} states and {steps:,} steps of the engine in {len(rows)} instances")
+    return worst
+
+
+def explore_reference(options: Options, processes: int, max_states: int, as_json: bool) -> int:
+    """`cleancut explore --subject reference`, for one instance."""
+    odd = [
+        words for part, words in PARTS.items() if getattr(options, part) and part not in FOLLOWED
+    ]
+    odd += [f"sync {options.sync}"] if options.sync != "full" else []
+    odd += ["several requests at once"] if max(options.requests, options.workers) > 1 else []
+    odd += ["further transactions"] if options.repeats else []
+    if odd:
+        raise click.UsageError(f"the reference is not followed in instances with {', '.join(odd)}")
+    status, row = _follow("", options, processes, max_states, quiet=as_json)
+    if as_json:
+        print(json.dumps(row, indent=1))
+    return status
+
+
+def _follow(
+    name: str, options: Options, processes: int, max_states: int, *, quiet: bool
+) -> tuple[int, dict[str, Any]]:
+    with progress_bar() as progress:
+        task = progress.add_task(name or "following", total=None)
+
+        def tell(states: int, steps: int) -> None:
+            text = f"{name} {states:,} states, {steps:,} steps".strip()
+            progress.update(task, description=text)
+
+        found = agree(options, processes, max_states, tell)
+    expected = _expected(options) if not found.limit and not found.disagreement else (0, 0)
+    same = expected == (found.model_states, found.model_steps)
+    if not quiet:
+        _print(name, options, found, expected)
+    status = 3 if found.limit else 0 if found.complete and same else 1
+    return status, _row(name, options, found, expected)
+
+
+def _expected(options: Options) -> tuple[int, int]:
+    """The states and steps of the model alone."""
+    try:
+        found = explore(options)
+    except NoCompiler:
+        found = explore_in_python(compile_model(options), Limits())
+    return found.states, found.transitions
+
+
+def _print(name: str, options: Options, found: Agreement, expected: tuple[int, int]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]{name}[/] {options.describe()}".strip())
+    rate = found.steps / max(found.seconds, 1e-9)
+    console.print(
+        f"   engine: {found.states:,} states, {found.steps:,} steps, {found.refusals:,} refused "
+        f"commands, in {found.seconds:.1f} s ({rate:,.0f} steps/s)"
+    )
+    if found.disagreement:
+        console.print(f"   [bold red]they part[/] after {len(found.schedule)} steps:")
+        for step in found.schedule:
+            console.print(f"      {step}")
+        console.print(f"   {found.disagreement}")
+        return
+    if found.limit:
+        console.print("   [yellow]the same so far[/]: the limit of states was reached")
+        return
+    mine = f"{found.model_states:,} states, {found.model_steps:,} steps"
+    if found.complete and expected == (found.model_states, found.model_steps):
+        console.print(f"   model: {mine}: [green]the same[/]")
+        return
+    console.print(f"   model: {expected[0]:,} states, {expected[1]:,} steps; of these {mine} seen")
+    for action, count in found.left_out.most_common():
+        console.print(f"   [bold red]only the model[/] takes {action}: {count:,} steps")
+
+
+def _row(
+    name: str, options: Options, found: Agreement, expected: tuple[int, int]
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "instance": options.describe(),
+        "states": found.states,
+        "steps": found.steps,
+        "refusals": found.refusals,
+        "model_states": found.model_states,
+        "model_steps": found.model_steps,
+        "expected": expected,
+        "seconds": found.seconds,
+        "limit": found.limit,
+        "disagreement": found.disagreement,
+        "schedule": found.schedule,
+        "left_out": dict(found.left_out),
+    }

@@ -1,0 +1,21 @@
+"""The instances in which the engine is followed through every schedule."""
+
+from typing import Final
+
+from cleancut_model.options import Options
+
+#: Together they have each part of the protocol that the engine's steps bear labels of.
+INSTANCES: Final[dict[str, Options]] = {
+    "core": Options(2, 1, 2, 1, 1, monitor=True),
+    "clusters": Options(1, 2, 2, 2, 1, monitor=True),
+    "stop": Options(2, 1, 2, 1, 1, "stop", monitor=True),
+    "enospc": Options(2, 1, 2, 0, 1, "enospc", ("EIO", "ENOSPC"), monitor=True),
+    "policies": Options(2, 1, 2, 0, 1, source_policy="ignore", target_policy="stop", monitor=True),
+    "manual": Options(2, 1, 2, 0, 1, manual=True, monitor=True),
+    "grouped": Options(2, 1, 2, 1, 1, grouped=True, monitor=True),
+    "grouped-manual": Options(2, 1, 2, 0, 1, "stop", grouped=True, manual=True, monitor=True),
+    "speed": Options(1, 1, 2, 1, 1, speed=True, monitor=True),
+}
+
+#: What an instance may have beyond sizes and policies.
+FOLLOWED: Final = frozenset(("grouped", "manual", "speed", "monitor"))

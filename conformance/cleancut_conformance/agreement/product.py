@@ -1,0 +1,220 @@
+"""Engine and model as one: what both can do from a state, and where they part.
+
+A state is a pair: the engine's, as bytes, and the model's. From it every step that the engine
+offers is taken, with every outcome that the instance allows of its disk request, and every command
+and guest write that the model allows is given. The model must allow each, and be in the same state
+after it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+import cleancut_reference
+import cleancut_spec
+from cleancut_conformance.agreement.abstraction import abstract
+from cleancut_conformance.agreement.bench import Bench, TinyDisk, TinyImage, build
+from cleancut_conformance.agreement.freezing import Freezer, classes_of
+from cleancut_model.compiled import Compiled, Values, compile_model
+from cleancut_model.options import Options
+from cleancut_reference.block.request import Op
+from cleancut_reference.block.traffic import GuestRequest
+from cleancut_reference.jobs.job import Job
+from cleancut_reference.state import State
+from cleancut_reference.step import Step
+from cleancut_spec.schedule import STEPS, Label
+
+#: What tells states apart that go on alike: numbers of requests, and a cache of a position.
+IGNORED: Final[dict[tuple[type, str], Any]] = {
+    (GuestRequest, "id"): 0,
+    (State, "next_request"): 1,
+    (Job, "lowest"): 0,
+}
+
+#: The client's commands by label, each with its arguments.
+COMMANDS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "pause": ("block-job-pause", {}),
+    "resume": ("block-job-resume", {}),
+    "cancel": ("block-job-cancel", {}),
+    "force_cancel": ("block-job-cancel", {"force": True}),
+    "set_speed": ("block-job-set-speed", {"speed": 0}),
+    "finalize": ("block-job-finalize", {}),
+    "dismiss": ("block-job-dismiss", {}),
+}
+#: Commands whose effect is a further step of the engine, which bears the label.
+ANSWERED_LATER: Final = frozenset({"finalize"})
+CAN_FAIL: Final = (Op.READ, Op.WRITE, Op.OPEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """A state of both."""
+
+    engine: bytes
+    model: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A step of both; `action` is the model's number for it, None where the model rests."""
+
+    what: str
+    action: int | None
+    after: Joint
+
+
+class Disagreement(Exception):
+    """Engine and model part; the message says how."""
+
+
+class Product:
+    """Both sides of an instance."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.refusals = 0  # commands that both refuse
+        self.model: Compiled = compile_model(options)
+        classes = [
+            *classes_of(cleancut_reference),
+            *classes_of(cleancut_spec),
+            Bench,
+            TinyDisk,
+            TinyImage,
+        ]
+        self.freezer = Freezer(classes, IGNORED)
+        self._commands = sorted({label.name for label in self.model.labels} & COMMANDS.keys())
+        self._read = cache(self.model.read)
+        self._allowed = cache(self._successors)
+
+    def first(self) -> Joint:
+        """Both at the beginning; raises Disagreement."""
+        return self._joint(build(self.options), self.model.initial, "the first state")
+
+    def _successors(self, state: Values) -> dict[tuple[Label, int | None], tuple[int, Values]]:
+        arguments, labels = self.model.arguments, self.model.labels
+        return {
+            (labels[number], arguments[number].get("v")): (number, after)
+            for number, after in self.model.successors(state)
+        }
+
+    def _joint(self, bench: Bench, model: Values, what: str) -> Joint:
+        """The pair, if both are in the same state."""
+        mine, theirs = abstract(bench, self.options), self._read(model)
+        for name, value in mine.items():
+            if theirs[name] != value:
+                raise Disagreement(
+                    f"{what}: {name} is {value} in the engine, {theirs[name]} in the model"
+                )
+        if misled := bench.misled():
+            raise Disagreement(f"{what}: {misled}")
+        return Joint(self.freezer.freeze(bench), model)
+
+    def expand(self, joint: Joint) -> Iterator[Taken]:
+        """Every step of both; raises Disagreement."""
+        try:
+            yield from self._expand(joint)
+        except AssertionError as error:
+            raise Disagreement(f"the engine's own assertion fails: {error}") from error
+
+    def _expand(self, joint: Joint) -> Iterator[Taken]:
+        bench = self.freezer.thaw(joint.engine)
+        allowed = self._allowed(joint.model)
+        steps = bench.steps()
+        self._compare_offers(steps, allowed.keys())
+        self._check_refusals(joint, bench, {label for label, _ in allowed})
+        for place, step in enumerate(steps):
+            for errno in self._outcomes(step, allowed.keys()):
+                yield self._step(joint, place, errno)
+        for label, value in allowed:
+            waits = label.name != "guest_write" and bench.engine.current is not None
+            if label.name == "begin" and not waits:
+                yield from self._begin(joint)
+            elif STEPS[label.name].by_client and not waits:
+                yield self._client(joint, label, value)
+
+    def _compare_offers(self, steps: list[Step], allowed: Any) -> None:
+        labels = (step.label for step in steps if step.label is not None)
+        offered = {label for label in labels if not STEPS[label.name].by_client}
+        wanted = {
+            label
+            for label, _ in allowed
+            if not STEPS[label.name].by_client and not label.name.startswith("fail_")
+        }
+        if offered != wanted:
+            only = [f"only the engine offers {label}" for label in sorted(offered - wanted)]
+            only += [f"only the model allows {label}" for label in sorted(wanted - offered)]
+            raise Disagreement("; ".join(only))
+
+    def _outcomes(self, step: Step, allowed: Any) -> Iterator[str]:
+        """Success, and each errno with which the model lets this step fail."""
+        yield ""
+        if step.label is None or step.io is None or step.io.op not in CAN_FAIL:
+            return
+        failure = f"fail_{step.label.name}"
+        for label, _ in allowed:
+            same = (label.name, label.drive) == (failure, step.label.drive)
+            if same and label.cluster == step.label.cluster:
+                yield label.errno or "EIO"
+
+    def _step(self, joint: Joint, place: int, errno: str) -> Taken:
+        bench = self.freezer.thaw(joint.engine)
+        step = bench.steps()[place]
+        label = bench.take(step, errno)
+        if label is None:
+            return Taken("-", None, self._joint(bench, joint.model, f"a silent step of {step.io}"))
+        return self._followed(joint, bench, label, None)
+
+    def _begin(self, joint: Joint) -> Iterator[Taken]:
+        """The transaction as it is meant, and with an action that is refused at once."""
+        for refused in (None, *range(self.options.drives)):
+            bench = self.freezer.thaw(joint.engine)
+            bench.begin(self.options, refused)
+            yield self._followed(joint, bench, Label("begin"), None)
+
+    def _client(self, joint: Joint, label: Label, value: int | None) -> Taken:
+        bench = self.freezer.thaw(joint.engine)
+        if not self._give(bench, label, value):
+            raise Disagreement(f"{label} is allowed by the model, and refused by the engine")
+        if label.name in ANSWERED_LATER:
+            return Taken(
+                f"({label})", None, self._joint(bench, joint.model, f"the command {label}")
+            )
+        return self._followed(joint, bench, label, value)
+
+    def _give(self, bench: Bench, label: Label, value: int | None) -> bool:
+        if label.name == "guest_write":
+            assert label.drive is not None and label.cluster is not None and value is not None
+            bench.write(label.drive, label.cluster, value)
+            return True
+        command, arguments = COMMANDS[label.name]
+        key = "id" if label.name in ("finalize", "dismiss") else "device"
+        return bench.command(command, **{key: f"d{label.drive}"}, **arguments)
+
+    def _followed(self, joint: Joint, bench: Bench, label: Label, value: int | None) -> Taken:
+        found = self._allowed(joint.model).get((label, value))
+        if found is None:
+            raise Disagreement(f"the engine does {label}, and the model does not allow it")
+        number, after = found
+        if broken := self.model.broken_step(number, joint.model):
+            raise Disagreement(f"the model's own claim {broken} breaks at {label}")
+        what = f"{label}" if value is None else f"{label} v{value}"
+        return Taken(what, number, self._joint(bench, after, what))
+
+    def _check_refusals(self, joint: Joint, bench: Bench, allowed: set[Label]) -> None:
+        """What the model does not allow the client, the engine refuses, and stays as it is."""
+        if bench.engine.current is not None:
+            return
+        refused = []
+        for drive in range(self.options.drives):
+            job = bench.job(drive)
+            if job is not None and job.ending:
+                continue  # what is told to end may be told so again
+            refused += [Label(name, drive) for name in self._commands]
+        refused = [label for label in refused if label not in allowed]
+        for label in refused:
+            if self._give(bench, label, None):
+                raise Disagreement(f"the engine accepts {label}, the model does not allow it")
+            self.refusals += 1
+        if refused and self.freezer.freeze(bench) != joint.engine:
+            raise Disagreement(f"one of {refused} was refused, and changed the engine's state")

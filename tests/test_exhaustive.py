@@ -1,0 +1,190 @@
+"""Engine and model through every schedule of small instances; wrong engines part from the model."""
+
+import multiprocessing
+import random
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+
+from cleancut_conformance.agreement.bench import build
+from cleancut_conformance.agreement.freezing import Freezer, HiddenStateError
+from cleancut_conformance.agreement.instances import INSTANCES
+from cleancut_conformance.agreement.product import Product
+from cleancut_conformance.agreement.search import Agreement, agree
+from cleancut_conformance.cli import main
+from cleancut_model.explore import explore
+from cleancut_model.options import Options
+from tests.wrong_engines import WRONG
+
+SMALL = {
+    "one drive": Options(1, 1, 2, 1, 1, monitor=True),
+    "two drives": Options(2, 1, 2, 0, 0, monitor=True),
+    "manual": Options(1, 1, 2, 1, 1, "stop", manual=True, monitor=True),
+    "grouped": Options(2, 1, 2, 0, 0, grouped=True, monitor=True),
+    "grouped with errors": Options(2, 1, 2, 0, 1, grouped=True, monitor=True),
+}
+
+
+def is_the_same(options: Options) -> Agreement:
+    found, model = agree(options, processes=1), explore(options)
+    assert found.complete, (found.disagreement, found.schedule, found.left_out)
+    assert (found.model_states, found.model_steps) == (model.states, model.transitions)
+    return found
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_schedule_of_a_small_instance(name: str) -> None:
+    is_the_same(SMALL[name])
+
+
+def test_what_is_counted() -> None:
+    """States and steps of the engine do not change unnoticed."""
+    found = is_the_same(SMALL["one drive"])
+    assert (found.model_states, found.model_steps) == (280, 648)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", INSTANCES)
+def test_every_schedule(name: str) -> None:
+    is_the_same(INSTANCES[name])
+
+
+# ---- wrong engines
+
+#: In which instance each parts from the model, and in which words.
+PARTS = {
+    "copies_nothing_before_a_write": ("one drive", "only the model allows cbw_claim d0"),
+    "forgets_the_drain": ("one drive", "only the model allows undrain d0"),
+    "leaves_jobs_behind": ("two drives", "only the model allows rollback d0"),
+    "starts_jobs_in_prepare": ("one drive", "d0 is created, and its last event says running"),
+    "ends_twice": ("one drive", "final is ['TWICE'] in the engine"),
+    "leaves_a_hole": ("one drive", "copied is [[True]] in the engine, [[False]] in the model"),
+    "ignores_every_error": ("one drive", "js is ['RUNNING'] in the engine, ['ABORTING']"),
+    "writes_where_the_copy_failed": ("one drive", "a silent step"),
+    "stops_at_pause_only_in_words": ("one drive", "only the engine offers copy_claim d0 c0"),
+    "groups_nothing": ("grouped", "only the model allows group_cancel"),
+    "leaves_its_group_by_failing": ("grouped with errors", "group_cancel"),
+    "asks_nobody_auto_finalize": ("manual", "only the engine offers complete d0"),
+    "asks_nobody_auto_dismiss": ("manual", "js is ['GONE'] in the engine, ['CONCLUDED']"),
+    "pauses_at_any_time": ("one drive", "the engine accepts pause d0"),
+}
+
+#: What the model does not speak of, or the bench does not have.
+NOT_THERE = {
+    "loses_the_tail": "every cluster of the bench is whole",
+    "empties_targets_in_prepare": "the bench has disks of its own",
+    "takes_a_second_job": "no other command starts a job in these instances",
+    "loses_ids": "the model has no wire",
+    "knows_no_class_of_errors": "the model has no error texts",
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_wrong_engine_parts_from_the_model(name: str) -> None:
+    instance, words = PARTS[name]
+    found = agree_with(name, SMALL[instance])
+    assert words in found.disagreement, (found, found.schedule)
+
+
+def test_each_wrong_engine_has_its_place() -> None:
+    """In PARTS, or in NOT_THERE with the reason."""
+    assert WRONG.keys() == PARTS.keys() | NOT_THERE.keys()
+
+
+def part_with(name: str, options: Options, results: Any) -> None:
+    WRONG[name].patch()
+    results.put(agree(options, processes=1))
+
+
+def agree_with(name: str, options: Options) -> Agreement:
+    """In a process of its own, which keeps the patch to itself."""
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    process = context.Process(target=part_with, args=(name, options, results))
+    process.start()
+    found: Agreement = results.get(timeout=120)
+    process.join()
+    return found
+
+
+# ---- freezing
+
+
+def containers(state: Any, seen: set[int]) -> Iterator[int]:
+    """The mutable containers in a state, each as often as it is held."""
+    if isinstance(state, (list, dict, set, bytearray, deque)):
+        yield id(state)
+    if id(state) in seen or isinstance(state, (str, bytes, int, type(None))):
+        return
+    seen.add(id(state))
+    if isinstance(state, dict):
+        parts = list(state.values())
+    elif isinstance(state, (list, tuple, set, deque)):
+        parts = list(state)
+    elif is_dataclass(state):
+        parts = [getattr(state, field.name) for field in fields(state)]
+    else:
+        parts = list(getattr(state, "__dict__", {}).values())
+    for part in parts:
+        yield from containers(part, seen)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_state_that_was_frozen_goes_on_as_before(seed: int) -> None:
+    """And what is held twice is no container, which would be two afterwards."""
+    choose = random.Random(seed)
+    options = Options(2, 2, 2, 2, 1, "stop", grouped=bool(seed % 2), monitor=True)
+    product = Product(options)
+    joint = product.first()
+    for _ in range(60):
+        bench = product.freezer.thaw(joint.engine)
+        held = list(containers(bench, set()))
+        assert len(held) == len(set(held)), "a container is held twice"
+        assert product.freezer.freeze(bench) == joint.engine
+        taken = list(product.expand(joint))
+        if not taken:
+            break
+        joint = choose.choice(taken).after
+
+
+def test_hidden_state_is_refused_by_name() -> None:
+    bench = build(Options(1, 1))
+    bench.engine.current = partial(lambda: 1)  # type: ignore[assignment]
+    freezer = Freezer([type(bench), *map(type, (bench.engine, bench.disk))], {})
+    with pytest.raises(HiddenStateError, match="lambda"):
+        freezer.freeze(bench.engine.current)
+
+
+# ---- the command
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--drives", "1", "--clusters", "1", "--errors", "1", "--with", "monitor"]
+    assert main(["explore", "--subject", "reference", *options]) == 0
+    assert "model: 280 states, 648 steps: the same" in capsys.readouterr().out
+
+
+def test_steps_that_only_the_model_takes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without `monitor` the model's client does not wait for answers, as one with two might."""
+    assert main(["explore", "--subject", "reference", "--drives", "1", "--clusters", "1"]) == 1
+    assert "only the model takes resume" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--subject", "qemu"], 2, "no subject 'qemu'; there are reference"),
+        (["--subject", "reference", "--with", "dies"], 2, "not followed in instances with the pro"),
+        (["--subject", "reference", "--drives", "1", "--max-states", "50"], 3, "the same so far"),
+    ],
+)
+def test_wrong_use(
+    arguments: list[str], code: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explore", *arguments]) == code
+    captured = capsys.readouterr()
+    assert text in captured.out + captured.err
