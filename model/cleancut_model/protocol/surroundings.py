@@ -44,7 +44,9 @@ class Surroundings(Transaction):
         if self.options.leaves:
             s.connected = False
         everywhere = slice(None)
-        self.forget(s, "js drained error busy broken cleared change there on cancelling", everywhere)
+        self.forget(
+            s, "js drained error busy broken cleared change there on cancelling", everywhere
+        )
         self.forget(s, "g gc gv gbuf glen b bc bbuf blen copied backup", everywhere, everywhere)
         if self.options.changes:  # these bitmaps are in memory only
             self.forget(s, "was_there was_on", everywhere)
