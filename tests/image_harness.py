@@ -13,9 +13,14 @@ import pytest
 from cleancut_reference.file_store import FileStore
 from cleancut_reference.image.image import Image, ImageError, Status
 from cleancut_reference.image.qcow2.check import CheckResult, check
+from cleancut_reference.image.qcow2.image import Qcow2Image
+from cleancut_reference.image.qcow2.opening import CreateOptions, create_qcow2
 from cleancut_reference.image.store import Data, MemoryStore, Store
 
 needs_qemu_img = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="no qemu-img here")
+
+
+MIB = 1 << 20
 
 
 def file_store(path: Path) -> FileStore:
@@ -24,6 +29,11 @@ def file_store(path: Path) -> FileStore:
 
 def copy_of(store: Store) -> MemoryStore:
     return MemoryStore(store.read(0, store.size_bytes))
+
+
+def image_of(size: int = MIB, **options: Any) -> tuple[Qcow2Image, MemoryStore]:
+    store = MemoryStore()
+    return create_qcow2(store, "disk.qcow2", CreateOptions(size, **options)), store
 
 
 def run(*words: str | Path) -> str:

@@ -1,6 +1,5 @@
 """qcow2 images by themselves: any actions in any order, and what is refused."""
 
-import struct
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -9,26 +8,26 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cleancut_reference.image.image import Bitmap, ImageError, Status
-from cleancut_reference.image.qcow2.check import check
+from cleancut_reference.image.image import Bitmap, Status
 from cleancut_reference.image.qcow2.image import Qcow2Image
 from cleancut_reference.image.qcow2.opening import CreateOptions, create_qcow2, open_qcow2
 from cleancut_reference.image.raw import RawImage
 from cleancut_reference.image.store import MemoryStore
 from tests.image_harness import (
+    MIB,
     Disk,
     assert_clean,
     copy_of,
+    image_of,
     needs_qemu_img,
     qemu_check,
     refusal,
     run,
 )
 
-MIB = 1 << 20
 LARGEST = 100_000  # bytes of a disk that is changed at random
 
 
@@ -172,11 +171,6 @@ TestWriting = Writing.TestCase
 TestWriting.settings = settings(max_examples=70, stateful_step_count=25)
 
 
-def image_of(size: int = MIB, **options: Any) -> tuple[Qcow2Image, MemoryStore]:
-    store = MemoryStore()
-    return create_qcow2(store, "disk.qcow2", CreateOptions(size, **options)), store
-
-
 def test_compressed_clusters_share_clusters_of_the_store() -> None:
     image, store = image_of(cluster_bytes=4096)
     before = store.size_bytes
@@ -298,98 +292,6 @@ def test_misuse_is_refused_and_changes_nothing() -> None:
     assert reader.read(0, 4) == b"kept"
     assert [each.name for each in reader.snapshots()] == ["one"]
     assert_clean(store)
-
-
-@pytest.mark.parametrize(
-    "offset, form, value, why",
-    [
-        (0, ">4s", b"QED\0", "magic"),
-        (4, ">I", 2, "version: 2 is not supported"),
-        (20, ">I", 8, "cluster_bits"),
-        (20, ">I", 22, "cluster_bits"),
-        (32, ">I", 2, "crypt_method: encrypted images"),
-        (24, ">Q", 1 << 62, "l1_size"),
-        (36, ">I", 0xFFFFFFFF, "l1_size"),
-        (40, ">Q", 7, "l1_table_offset: 0x7 is not the start of a cluster"),
-        (40, ">Q", 1 << 50, "l1_table_offset: .* past the end"),
-        (48, ">Q", 0, "refcount_table_offset"),
-        (56, ">I", 0, "refcount_table_clusters"),
-        (56, ">I", 0xFFFFFFFF, "refcount_table_clusters"),
-        (60, ">I", 0xFFFFFFFF, "nb_snapshots"),
-        (60, ">I", 3, "snapshots_offset"),
-        (72, ">Q", 2, "incompatible_features: the image is marked corrupt"),
-        (72, ">Q", 4, "incompatible_features: an external data file"),
-        (72, ">Q", 8, "incompatible_features: a compression type"),
-        (72, ">Q", 16, "incompatible_features: extended L2"),
-        (72, ">Q", 1 << 40, "incompatible_features: unknown bits"),
-        (96, ">I", 7, "refcount_order"),
-        (100, ">I", 72, "header_length"),
-        (104, ">II", (0xE2792ACA, 70000), "header extension 0xe2792aca: 70000 bytes"),
-        (104, ">II", (0x23852875, 3), "bitmaps extension"),
-    ],
-)
-def test_a_damaged_header_is_named(offset: int, form: str, value: Any, why: str) -> None:
-    _, store = image_of()
-    store.write(offset, struct.pack(form, *(value if isinstance(value, tuple) else (value,))))
-    with pytest.raises(ImageError, match=rf"disk\.qcow2: {why}"):
-        open_qcow2(store, "disk.qcow2")
-
-
-def busy_image() -> MemoryStore:
-    """An image that has some of everything."""
-    image, store = image_of(300_000, cluster_bytes=1024)
-    image.write(0, bytes(range(256)) * 300)
-    image.create_snapshot("one")
-    image.write(5000, b"x" * 9000)
-    image.write_compressed(102400, b"abc" * 10240)
-    image.write_zeroes(40000, 20000)
-    image.store_bitmaps((Bitmap("b0", 512, b"\x01" * 74), Bitmap("b1", 65536, b"\x10")))
-    image.create_snapshot("two")
-    image.write(0, b"y" * 3000)
-    image.close()
-    assert_clean(store)
-    return store
-
-
-BUSY = busy_image()
-
-
-@settings(max_examples=150)
-@given(
-    damage=st.lists(
-        st.tuples(
-            st.one_of(st.integers(0, 200), st.integers(0, BUSY.size_bytes // 8 - 1)),
-            st.one_of(
-                st.integers(0, (1 << 64) - 1),
-                st.integers(0, 200).map(lambda cluster: cluster * 1024),
-                st.integers(0, 63).map(lambda bit: 1 << bit),
-            ),
-        ),
-        min_size=1,
-        max_size=4,
-    )
-)
-def test_a_damaged_image_gives_clear_errors(damage: list[tuple[int, int]]) -> None:
-    store = copy_of(BUSY)
-    for word, value in damage:
-        store.write(word * 8, value.to_bytes(8, "big"))
-
-    def use() -> None:
-        image = open_qcow2(store, "image")
-        image.read(0, min(image.size_bytes, MIB))
-        image.bitmaps()
-        for snapshot in image.snapshots():
-            image.at_snapshot(snapshot.id).read(0, min(snapshot.size_bytes, MIB))
-        image.write(0, b"new" * min(20000, image.size_bytes // 3))
-        image.create_snapshot("three")
-        image.delete_snapshot("1")
-        image.close()
-
-    for attempt in (lambda: check(store, "image"), use, lambda: check(store, "image")):
-        try:
-            attempt()
-        except ImageError as error:
-            assert str(error).startswith("image: ") and error.field
 
 
 @needs_qemu_img

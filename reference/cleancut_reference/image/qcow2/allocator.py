@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 from cleancut_reference.image.qcow2.layout import Geometry
 from cleancut_reference.image.qcow2.refcounts import Refcounts
@@ -13,7 +14,8 @@ class Allocator:
 
     A cluster that is dropped may still be referred to by the tables in the store. It becomes free
     only by `free_dropped`, when no table there names it any more, so that nothing is written over
-    content that a crash could bring back.
+    content that a crash could bring back. `guard` refuses clusters that are in use although their
+    refcount is zero, as in a damaged image.
     """
 
     def __init__(self, refcounts: Refcounts) -> None:
@@ -24,6 +26,7 @@ class Allocator:
         self._dropped: list[tuple[int, int]] = []
         self._end: int | None = None  # while everything is taken at the end: the next cluster
         self._packing: int | None = None  # where the next compressed data goes
+        self.guard: Callable[[int, int], None] = lambda first, count: None
 
     @property
     def has_dropped(self) -> bool:
@@ -46,10 +49,11 @@ class Allocator:
             run = min(count, wanted)
         else:
             first = self._refcounts.next_free(self._frontier)
-            if self._refcounts.cover(first):
+            if self._refcounts.cover(first, self.guard):
                 first += 1
             run = self._refcounts.free_run(first, wanted)
             self._frontier = first + run
+        self.guard(first, run)
         self._refcounts.add(first, run, 1)
         return first, run
 

@@ -128,6 +128,7 @@ class Clusters:
             stop = min(at * cluster_bytes, limit)
             piece = view[start - origin : stop - origin]
             if run.in_place:
+                self._metadata.guard(run.host_offset // cluster_bytes, run.clusters)
                 place = run.host_offset + start - run.first * cluster_bytes
                 self._metadata.store.write(place, piece)
             else:

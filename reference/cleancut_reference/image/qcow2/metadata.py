@@ -17,6 +17,7 @@ from array import array
 from dataclasses import replace
 from typing import Any
 
+from cleancut_reference.image.image import ImageError
 from cleancut_reference.image.qcow2.allocator import Allocator
 from cleancut_reference.image.qcow2.header import Header
 from cleancut_reference.image.qcow2.layout import ENTRY_BYTES, word_bytes
@@ -40,6 +41,15 @@ class Metadata:
         self.refcounts = Refcounts(self.store, self.name, self.header)
         self.allocator = Allocator(self.refcounts)
         self.tables = Tables(self.store, self.name, self.header, self.allocator)
+        self.allocator.guard = self.guard
+
+    def guard(self, first: int, count: int) -> None:
+        """Refuse to write data over the header or a table, to which a damaged image may lead."""
+        clusters = range(first, first + count)
+        tables = self.tables.places(), self.refcounts.places()
+        if first == 0 or not all(places.isdisjoint(clusters) for places in tables):
+            desc = "a table lies there, and something else claims the place; the image is damaged"
+            raise ImageError(self.name, f"cluster {first}", desc)
 
     @property
     def crowded(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from cleancut_reference.image.image import ImageError
@@ -82,6 +82,7 @@ class Refcounts:
         self._cache_limit = max(4, CACHE_BYTES >> self.geometry.cluster_bits)
         self._blocks: dict[int, Block] = {}
         self._new_entries: set[int] = set()
+        self._places: set[int] = set()  # of the table and of its blocks, once asked for
         self.rebuild_needed = not header.refcount_table_clusters
         self._table_offset = header.refcount_table_offset
         table_bytes = header.refcount_table_clusters * self.geometry.cluster_bytes
@@ -102,6 +103,15 @@ class Refcounts:
         index, at = divmod(cluster, self._per_block)
         block = self._block(index)
         return block.counts[at] if block else 0
+
+    def places(self) -> set[int]:
+        """The clusters that the table and its blocks lie in."""
+        if not self._places:
+            bits = self.geometry.cluster_bits
+            first = self._table_offset >> bits
+            self._places.update(range(first, first + self._table_clusters(self._table)))
+            self._places.update(entry >> bits for entry in self._table if entry)
+        return self._places
 
     def next_free(self, start: int) -> int:
         """The first cluster from start on whose refcount is zero."""
@@ -128,21 +138,24 @@ class Refcounts:
             run += 1
         return run
 
-    def cover(self, cluster: int) -> bool:
+    def cover(self, cluster: int, guard: Callable[[int, int], None]) -> bool:
         """Make a block for a cluster that has none; whether that took the cluster itself."""
         index, at = divmod(cluster, self._per_block)
         if self._block(index):
             return False
-        block = self._new_block(index)
+        first = index * self._per_block
         if index >= len(self._table):
+            self._new_block(index)
             self.rebuild_needed = True
             return False
-        first = index * self._per_block
+        guard(first, 1)
+        block = self._new_block(index)
         block.offset_bytes = first << self.geometry.cluster_bits
         block.counts[0] = 1
         block.mark(0, self._per_block)
         self._table[index] = block.offset_bytes
         self._new_entries.add(index)
+        self._places.clear()
         return at == 0
 
     def add(self, first: int, count: int, delta: int) -> None:
@@ -241,6 +254,7 @@ class Refcounts:
             block.offset_bytes = table[index]
             block.first_dirty = block.end_dirty = 0
         self._new_entries.clear()
+        self._places.clear()
         self.rebuild_needed = False
 
     def _indexes(self) -> Iterator[int]:

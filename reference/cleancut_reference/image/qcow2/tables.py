@@ -49,6 +49,7 @@ class Tables:
         self._cache_limit: Final = max(4, CACHE_BYTES >> header.geometry.cluster_bits)
         self._cache: dict[int, L2Table] = {}
         self._l1_dirty: set[int] = set()
+        self._places: set[int] = set()  # the clusters of all these tables, once asked for
         self._l1_offset = header.l1_offset
         self.l1 = words(store.read(header.l1_offset, header.l1_entries * ENTRY_BYTES))
 
@@ -73,6 +74,16 @@ class Tables:
             table = self._cache[index] = L2Table(entries, offset)
         return table
 
+    def places(self) -> set[int]:
+        """The clusters that the L1 table and its L2 tables lie in."""
+        if not self._places:
+            bits = self._geometry.cluster_bits
+            first = self._l1_offset >> bits
+            count = self._geometry.clusters(len(self.l1) * ENTRY_BYTES)
+            self._places.update(range(first, first + count))
+            self._places.update((entry & OFFSET_MASK) >> bits for entry in self.l1 if entry)
+        return self._places
+
     def get_to_change(self, index: int) -> L2Table:
         """The L2 table of an L1 entry, for this disk alone: new if there is none, else copied."""
         table = self.get(index)
@@ -87,6 +98,8 @@ class Tables:
             entries = table.entries
         new = self._cache[index] = L2Table(entries, offset)
         new.put(0, entries)
+        if self._places:
+            self._places.add(cluster)
         self.l1[index] = offset | COPIED
         self._l1_dirty.add(index)
         return new
@@ -97,6 +110,7 @@ class Tables:
             cluster = (self.l1[index] & OFFSET_MASK) >> self._geometry.cluster_bits
             self._taker.drop(cluster, 1)
             self._cache.pop(index, None)
+            self._places.clear()
             self.l1[index] = 0
             self._l1_dirty.add(index)
 
@@ -121,6 +135,7 @@ class Tables:
         """Go on with another L1 table, which is in the store already."""
         self.l1, self._l1_offset = l1, l1_offset
         self._cache.clear()
+        self._places.clear()
         self._l1_dirty.clear()
 
     def _evict(self) -> None:
