@@ -40,7 +40,7 @@ CHECKER = [
 #: Instances with different parts, each of some thousand states.
 FIVE = (
     "core", "policies", "enospc", "requests", "grouped-manual", "bitmap-always", "top", "none",
-    "busy", "snapshot", "client", "death",
+    "busy", "snapshot", "client", "death", "tail", "bitmap-actions",
 )  # fmt: skip
 
 

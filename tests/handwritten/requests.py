@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from tests.handwritten.bitmaps import recorded
 from tests.handwritten.state import (
     ATTACHED,
     Cluster,
@@ -60,8 +61,7 @@ def steps_of_write(i: Instance, d: Drive, r: int, w: Write) -> DriveSteps:
         saved = save(i, d, w.cluster, w.old)
         yield "cbw_write", in_phase(saved, r, "writing")
     if w.phase == "writing":
-        recorded = i.picks_clusters or i.clears
-        written = store(d, w.cluster, here._replace(source=w.value, dirty=recorded))
+        written = store(d, w.cluster, recorded(i, d, here)._replace(source=w.value))
         yield "guest_done", written._replace(writes=put(d.writes, r, None))
 
 

@@ -34,6 +34,7 @@ class Instance:
     speed: bool = False
     leaves: bool = False
     dies: bool = False
+    changes: bool = False
     tail: bool = False  # the last cluster reaches beyond the drive's end
 
     @property
@@ -58,7 +59,17 @@ class Cluster(NamedTuple):
     chosen: bool = False  # its job is to copy it
     below: int = 0  # what the earlier backups restore; with sync top, the backing file
     frozen: int = 0  # what the snapshot holds
+    kept: bool = False  # its bit before the transaction changed the bitmap
+    without: bool = False  # its bit if there were no transaction
+    since: bool = False  # a guest has written it since the cut
     filled: str = ""  # how much of it on the target has been written: to the drive's end, or whole
+
+
+class Bitmap(NamedTuple):
+    """Whether there is one, and whether it records."""
+
+    exists: bool = False
+    enabled: bool = False
 
 
 class Write(NamedTuple):
@@ -93,6 +104,9 @@ class Drive(NamedTuple):
     broken: bool = False  # its backup was given up for a guest's write
     snapped: bool = False
     cleared: bool = False
+    bitmap: Bitmap = Bitmap()
+    without: Bitmap = Bitmap()  # the same if there were no transaction
+    change: str = ""  # what the transaction has done to it
 
 
 class State(NamedTuple):
@@ -116,8 +130,11 @@ Steps = Iterator[tuple[str, State]]
 
 
 def first_state(i: Instance) -> State:
+    """The first drive has no bitmap yet, the others have one."""
     drive = Drive((Cluster(),) * i.clusters, (None,) * i.requests, (None,) * i.workers, i.errors)
-    return State((drive,) * i.drives, i.writes, i.again)
+    there = Bitmap(True, True)
+    others = (drive._replace(bitmap=there, without=there) if i.changes else drive,) * (i.drives - 1)
+    return State((drive, *others), i.writes, i.again)
 
 
 def put(row: tuple[Any, ...], at: int, value: object) -> tuple[Any, ...]:
@@ -143,6 +160,11 @@ def saves(write: Write | None, cluster: int | None = None) -> bool:
         and write.phase in ("reading", "saving")
         and cluster in (None, write.cluster)
     )
+
+
+def quiet(d: Drive) -> bool:
+    """No write of the guest is under way; one that has only arrived waits for the drain's end."""
+    return all(w is None or w.phase == "arrived" for w in d.writes)
 
 
 def to_copy(i: Instance, c: Cluster) -> bool:

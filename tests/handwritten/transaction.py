@@ -1,5 +1,6 @@
 """All or nothing: drain and prepare in order, then commit all, or take all back."""
 
+from tests.handwritten.bitmaps import bitmap_steps, lost, settled, undo_steps
 from tests.handwritten.state import (
     ATTACHED,
     Cluster,
@@ -8,6 +9,7 @@ from tests.handwritten.state import (
     State,
     Steps,
     clusters_of,
+    quiet,
     with_drive,
     with_drives,
 )
@@ -18,6 +20,7 @@ def transaction_steps(i: Instance, s: State) -> Steps:
         yield "begin", s._replace(phase="prepare")
     if s.phase == "prepare":
         yield from prepare_steps(i, s)
+        yield from bitmap_steps(i, s)
     if s.phase == "commit":
         yield from commit_steps(i, s)
     if s.phase == "rollback":
@@ -33,7 +36,7 @@ def prepare_steps(i: Instance, s: State) -> Steps:
     if turn is None:
         if i.other:
             yield "fail_other", s._replace(phase="rollback")
-        yield "commit", commit(i, cut(s), 0)
+        yield "commit", commit(i, cut(i, s), 0)
         return
     d = s.drives[turn]
     if d.drained and not quiet(d):
@@ -47,13 +50,9 @@ def prepare_steps(i: Instance, s: State) -> Steps:
         yield "find_busy", s._replace(phase="rollback")
 
 
-def quiet(d: Drive) -> bool:
-    """No write of the guest is under way; one that has only arrived waits for the drain's end."""
-    return all(w is None or w.phase == "arrived" for w in d.writes)
-
-
-def cut(s: State) -> State:
+def cut(i: Instance, s: State) -> State:
     """The instant that all backups of the transaction show."""
+    s = with_drives(s, settled) if i.changes else s
     return with_drives(
         s, lambda d: d._replace(clusters=clusters_of(d, lambda c: c._replace(cut=c.source)))
     )
@@ -96,11 +95,12 @@ def next_clear(i: Instance, s: State) -> Steps:
 
 
 def rollback_steps(s: State) -> Steps:
-    """Newest first; no target was touched, so there is nothing else to undo."""
+    """Newest first; no target was touched."""
+    yield from undo_steps(s)
     created = [n for n, d in enumerate(s.drives) if d.job == "created"]
     if created:
         yield "rollback", with_drive(s, created[-1], job="none")
-    else:
+    elif not any(d.change for d in s.drives):
         yield from release_steps(s, "refuse", "failed")
 
 
@@ -119,7 +119,7 @@ def forget_transaction(s: State) -> State:
         found = clusters_of(d, lambda c: c._replace(before=c.target))
         return d._replace(
             clusters=found, job="none", failed=False, event="", broken=False, snapped=False,
-            cleared=False,
+            cleared=False, change="",
         )  # fmt: skip
 
     return with_drives(s, forget)._replace(phase="idle", again=s.again - 1)
@@ -152,6 +152,7 @@ def die(i: Instance, s: State) -> State:
             job="none", failed=False, drained=False, busy=False, broken=False, cleared=False,
         )  # fmt: skip
 
+    s = with_drives(s, lost) if i.changes else s
     return with_drives(s, forget)._replace(phase="dead", connected=not i.leaves)
 
 
