@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from cleancut_reference.block import guest
 from cleancut_reference.block.graph import Graph
@@ -13,6 +13,8 @@ from cleancut_reference.block.traffic import GuestOp, Traffic
 from cleancut_reference.disk import Disk
 from cleancut_reference.engine import Engine
 from cleancut_reference.image.image import Image
+from cleancut_reference.image.qcow2.opening import open_qcow2
+from cleancut_reference.image.raw import RawImage
 from cleancut_reference.image.store import MemoryStore, Store
 from cleancut_reference.jobs.job import Job
 from cleancut_reference.opening import OpenError
@@ -44,6 +46,8 @@ class MemoryFile:
 
 class MemoryFiles(dict[str, MemoryStore]):
     """Files in memory, by path."""
+
+    sector_bytes: Final = 1
 
     def open(self, filename: str, read_only: bool, create: bool, anywhere: bool) -> MemoryFile:
         created = filename not in self
@@ -78,6 +82,13 @@ class Harness:
     def traffics(self) -> list[Traffic]:
         """The guest requests of each drive."""
         return self.state.graph.traffics[: len(self.images)]
+
+    def content(self, path: str) -> bytes:
+        """What a guest would see in an image file, by whatever it begins with."""
+        store = self.files[path]
+        is_qcow2 = store.read(0, 4) == b"QFI\xfb"
+        image = open_qcow2(store, path, writable=False) if is_qcow2 else RawImage(store, path)
+        return image.read(0, image.size_bytes)
 
     def leaked(self) -> set[str]:
         """The nodes that only one of the disk and the graph knows."""

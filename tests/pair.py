@@ -107,8 +107,21 @@ def _listed(value: Any) -> Any:
 class Pair:
     """Both servers, each with a folder of its own and the same images in it."""
 
-    def __init__(self, qemu: Client, ours: Client, folders: tuple[Path, Path]) -> None:
+    def __init__(
+        self,
+        qemu: Client,
+        ours: Client,
+        folders: tuple[Path, Path],
+        processes: list[subprocess.Popen[bytes]],
+    ) -> None:
         self.qemu, self.ours, self.folders = qemu, ours, folders
+        self._processes = processes
+
+    def quit(self) -> None:
+        """Both end, with status 0."""
+        for side in (self.qemu, self.ours):
+            assert side.send({"execute": "quit"}) == {"return": {}}
+        assert [process.wait(20) for process in self._processes] == [0, 0]
 
     def compare(self, *lines: str) -> None:
         """Each line's replies are the same."""
@@ -150,7 +163,7 @@ def pair(folder: Path, *arguments: str, machine: list[str] = BARE) -> Iterator[P
                 subprocess.Popen(command, cwd=place, stdout=out, stderr=subprocess.STDOUT)
             )
     try:
-        yield Pair(Client(folders[0] / "s"), Client(folders[1] / "s"), folders)
+        yield Pair(Client(folders[0] / "s"), Client(folders[1] / "s"), folders, processes)
     finally:
         for process in processes:
             process.kill()

@@ -1,11 +1,14 @@
 """The block graph by its commands: the same replies as QEMU 7.2 gives."""
 
 import json
+import shutil
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.pair import PC, needs_qemu, pair
+from tests.pair import PC, needs_qemu, pair, request
 
 pytestmark = [pytest.mark.qemu, needs_qemu]
 
@@ -190,6 +193,76 @@ def test_nodes_are_reopened(folder: Path) -> None:
             'object-del {"id": "h"}',
             reopen(driver="throttle", node_name="t", file="n", throttle_group="zz"),
         )
+
+
+QCOW2 = """
+blockdev-add {"driver":"qcow2","node-name":"q","file":{"driver":"file","filename":"q.qcow2"}}
+query-named-block-nodes
+hmp qemu-io q "write -P 5 1M 64k"
+hmp qemu-io q "read -P 5 1M 64k"
+hmp qemu-io q "write -z 1M 64k"
+hmp qemu-io q "read -P 0 1M 64k"
+hmp qemu-io q "discard 1M 64k"
+block_resize {"node-name": "q", "size": 8388608}
+query-named-block-nodes
+blockdev-del {"node-name": "q"}
+hmp drive_add 0 if=none,id=t,file=top.qcow2,format=qcow2
+hmp drive_add 0 if=none,id=s,file=sub/s2.qcow2
+query-block
+query-named-block-nodes
+query-named-block-nodes {"flat": true}
+hmp drive_add 0 if=none,id=bad,file=bad.qcow2,format=qcow2
+hmp drive_del s
+blockdev-add {"driver":"file","node-name":"bf","filename":"bad.qcow2"}
+blockdev-add {"driver":"qcow2","node-name":"q","file":"bf","backing":null}
+blockdev-add {"driver":"file","node-name":"qf","filename":"q.qcow2"}
+blockdev-add {"driver":"qcow2","node-name":"q2","file":"qf","backing":"q"}
+blockdev-del {"node-name": "q"}
+block_resize {"node-name": "q", "size": 8388608}
+hmp qemu-io t "read -P 0 0 64k"
+hmp qemu-io d1 "write -q -P 3 0 64k"
+""".strip().splitlines()
+
+
+@pytest.mark.skipif(shutil.which("qemu-img") is None, reason="no qemu-img here")
+def test_qcow2_images_and_what_is_below_them(folder: Path) -> None:
+    def make(place: Path) -> None:
+        (place / "sub").mkdir()
+        for name, backing, format in (
+            ("top.qcow2", "b.img", "raw"),
+            ("sub/s.qcow2", "../b.img", "raw"),
+            ("sub/s2.qcow2", "s.qcow2", "qcow2"),
+            ("bad.qcow2", "none.img", "raw"),
+        ):
+            create = ["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", backing, "-F", format]
+            subprocess.run([*create, name, "4M"], cwd=place, check=True)
+
+    with pair(folder) as both:
+        for place in both.folders:
+            make(place)
+        both.compare(*QCOW2)
+        theirs, ours = both.printed()
+        assert ours == theirs
+
+
+@pytest.mark.skipif(shutil.which("qemu-img") is None, reason="no qemu-img here")
+def test_qcow2_targets_are_sound(folder: Path) -> None:
+    with pair(folder, "-drive", "if=none,id=q,file=q.qcow2,format=qcow2") as both:
+        both.compare(
+            'hmp qemu-io d0 "write -q -P 7 1M 1M"',
+            'hmp qemu-io q "write -q -P 8 2M 100k"',
+            'drive-backup {"device": "d0", "target": "d0.out", "sync": "full", "format": "qcow2"}',
+            'drive-backup {"device": "q", "target": "q.out", "sync": "full"}',
+        )
+        for side in (both.qemu, both.ours):
+            side.wait("BLOCK_JOB_COMPLETED")
+            while side.send(request("query-block-jobs"))["return"]:
+                time.sleep(0.05)
+        both.compare("query-block-jobs")
+        both.quit()
+    for name, source in (("d0.out", "a.img"), ("q.out", "q.qcow2")):
+        for command in (["check", "-q", name], ["compare", "-q", "-U", name, source]):
+            subprocess.run(["qemu-img", *command], cwd=both.folders[1], check=True)
 
 
 IO = [

@@ -48,13 +48,18 @@ class Images(RuleBasedStateMachine):
         request = self.harness.write(drive, offset, payload)
         self.writes[request] = (drive, offset, payload)
 
-    @rule(policy=st.sampled_from(["report", "ignore", "stop", "enospc"]), drives=st.data())
-    def transaction(self, policy: str, drives: st.DataObject) -> None:
+    @rule(
+        policy=st.sampled_from(["report", "ignore", "stop", "enospc"]),
+        drives=st.data(),
+        format=st.sampled_from(["raw", "raw", "qcow2"]),
+    )
+    def transaction(self, policy: str, drives: st.DataObject, format: str) -> None:
         if self.harness.engine.current is not None:
             return
         names = drives.draw(st.permutations(["d0", "d1"]))
         actions = [
-            backup_action(name, on_source_error=policy, on_target_error=policy) for name in names
+            backup_action(name, on_source_error=policy, on_target_error=policy, format=format)
+            for name in names
         ]
         if drives.draw(st.integers(0, 4)) == 0:
             actions.append({"type": "abort", "data": {}})
@@ -124,8 +129,8 @@ class Images(RuleBasedStateMachine):
             if "error" in event.data:
                 continue
             drive = int(event.data["device"][1:])
-            target = self.harness.files[f"d{drive}.target"]
-            assert target.read(0, target.size_bytes) == self.cut[drive], "PIT-ONE-1, PIT-ALL-1"
+            target = self.harness.content(f"d{drive}.target")
+            assert target == self.cut[drive], "PIT-ONE-1, PIT-ALL-1"
             assert event.data["offset"] == event.data["len"]
             self.completed += 1
 

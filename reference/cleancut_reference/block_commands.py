@@ -25,7 +25,10 @@ def open_node(
 ) -> Generator[DiskRequest, Outcome, Node]:
     """Open what a description describes; raises QmpError."""
     plan = Reader(state.graph).read(options)
-    outcome = yield DiskRequest(Op.OPEN, plan.name, blueprint=plan, called=called)
+    next_name = state.graph.next_name
+    outcome = yield DiskRequest(
+        Op.OPEN, plan.name, blueprint=plan, next_name=next_name, called=called
+    )
     if isinstance(outcome, Failed):
         raise errors.generic(outcome.desc or errors.strerror(outcome.errno))
     assert isinstance(outcome, Opened)
@@ -72,7 +75,10 @@ def block_resize(state: State, arguments: Arguments) -> Work:
     size_bytes = arguments["size"]
     if size_bytes < 0:
         raise errors.generic("Parameter 'size' expects a >0 size")
-    if node.blockers:
+    if node.blockers or any(
+        isinstance(parent, Node) and parent.children.get("backing") is node
+        for parent in state.graph.parents(node)
+    ):
         raise errors.generic(f"Device '{device or '(null)'}' is in use")
     if not device:
         state.graph.check_permission(node, "resize", errors.UNNAMED.format(node_name))

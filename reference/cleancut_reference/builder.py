@@ -79,7 +79,9 @@ class Builder:
                 assert request.blueprint is not None
                 if request.called:
                     self.faults.call(request.node, request.called)
-                outcome = self.disk.open(request.blueprint, anywhere=True)
+                outcome = self.disk.open(
+                    request.blueprint, anywhere=True, next_name=request.next_name
+                )
             else:
                 outcome = self.disk.perform(request)
 

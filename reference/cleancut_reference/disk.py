@@ -17,6 +17,7 @@ from cleancut_reference.block.request import (
 from cleancut_reference.image.allocation import allocation
 from cleancut_reference.image.image import Image, ImageError
 from cleancut_reference.opening import Files, Opener, OpenError, OpenNode, format_image
+from cleancut_reference.query_image import info
 
 
 class Disk:
@@ -37,9 +38,15 @@ class Disk:
         except ImageError as error:
             return Failed("EIO", error.desc)
 
-    def open(self, blueprint: Blueprint, create: bool = False, anywhere: bool = False) -> Outcome:
+    def open(
+        self,
+        blueprint: Blueprint,
+        create: bool = False,
+        anywhere: bool = False,
+        next_name: int = 0,
+    ) -> Outcome:
         """Open a node and what stands below it; content stays as it is."""
-        opener = Opener(dict(self.nodes), self._files, create, anywhere)
+        opener = Opener(dict(self.nodes), self._files, create, anywhere, next_name)
         try:
             opened = opener.open(blueprint)
         except (OpenError, ImageError) as error:
@@ -52,17 +59,21 @@ class Disk:
 
     def close(self) -> None:
         """Close all, and remove files whose making was not committed."""
-        for name in reversed(list(self.nodes)):
+        for name, node in reversed(list(self.nodes.items())):
             with contextlib.suppress(OSError, ImageError):
-                self._undo((name,))
+                if any(file.created for file in node.files):
+                    self._undo((name,))
+                else:
+                    self._close((name,))
 
     def _perform(self, request: DiskRequest) -> Outcome:
         match request.op:
             case Op.OPEN:
                 assert request.blueprint is not None
-                return self.open(request.blueprint, request.create)
+                return self.open(request.blueprint, request.create, False, request.next_name)
             case Op.FORMAT:
-                format_image(self.nodes[request.node], request.length_bytes)
+                backing = self.nodes[request.backing].image if request.backing else None
+                format_image(self.nodes[request.node], request, backing)
             case Op.UNDO_OPEN:
                 self._undo(request.nodes)
             case Op.CLOSE:
@@ -97,8 +108,7 @@ class Disk:
     def _info(self, name: str) -> dict[str, Any]:
         """What of the queries only the image knows."""
         node = self.nodes.get(name)
-        actual_bytes = node.actual_bytes() if node else None
-        return {} if actual_bytes is None else {"actual-size": actual_bytes}
+        return info(node) if node else {}
 
 
 def _write_zeroes(image: Image, request: DiskRequest) -> None:

@@ -4,6 +4,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cleancut_reference.arithmetic import round_up
 from cleancut_reference.file_store import FileStore
@@ -47,6 +48,8 @@ class DiskFile:
 
 class DiskFiles:
     """Opens regular files under `root`, and those of the command line anywhere."""
+
+    sector_bytes: Final = SECTOR_BYTES
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()

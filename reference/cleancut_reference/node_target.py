@@ -26,7 +26,7 @@ class NodeTarget:
     def open_request(self, graph: Graph, source: Node) -> None:
         """Nothing is to be opened; refuse a node that cannot take the backup, by QmpError."""
         target = graph.find(self.name)
-        graph.check_not_blocked(target)
+        graph.check_not_blocked(target, for_backup=True)
         if target.size_bytes != source.size_bytes:
             raise errors.generic("Source and target image have different sizes")
         if target.read_only:

@@ -1,20 +1,23 @@
 """The edge: opens the images that blueprints describe, on whatever keeps files."""
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Final, Protocol
 
 from cleancut_reference.arithmetic import round_up
 from cleancut_reference.block.blkdebug import Blkdebug
-from cleancut_reference.block.request import Blueprint, Opened
+from cleancut_reference.block.request import Blueprint, DiskRequest, Opened, auto_name
 from cleancut_reference.block.values import as_int
-from cleancut_reference.image.image import Image
+from cleancut_reference.image.image import Image, ImageError
+from cleancut_reference.image.qcow2.opening import CreateOptions, create_qcow2, open_qcow2
 from cleancut_reference.image.raw import RawImage, create_raw
 from cleancut_reference.image.store import MemoryStore, Store
 from cleancut_reference.sizes import SECTOR_BYTES
-from cleancut_reference.stores import BlkdebugStore, Layer, NullStore
+from cleancut_reference.stores import BlkdebugStore, ImageStore, Layer, NullStore
 
 QCOW2_MAGIC: Final = b"QFI\xfb"
 DEFAULT_NULL_BYTES: Final = 1 << 30
+MAX_BACKING_DEPTH: Final = 200
 
 
 class OpenError(Exception):
@@ -43,6 +46,10 @@ class OpenFile(Protocol):
 
 class Files(Protocol):
     """Where files lie."""
+
+    @property
+    def sector_bytes(self) -> int:
+        """The unit of all sizes."""
 
     def open(self, filename: str, read_only: bool, create: bool, anywhere: bool) -> OpenFile:
         """Open a file, or make a missing one; raises OpenError."""
@@ -78,15 +85,20 @@ class OpenNode:
 
 @dataclass(slots=True)
 class Opener:
-    """Opens blueprints, one OPEN request's worth; `nodes` are those that are open by now."""
+    """Opens blueprints, one OPEN request's worth; `nodes` are those that are open by now.
+
+    Backing images that a blueprint leaves to the image are numbered from `next_name`.
+    """
 
     nodes: dict[str, OpenNode]
     files: Files
     create: bool = False
     anywhere: bool = False
+    next_name: int = 0
+    depth: int = 0
 
     def open(self, blueprint: Blueprint) -> Opened:
-        """Open a node and all that stands below it; raises OpenError or OSError."""
+        """Open a node and all that stands below it; raises OpenError, ImageError or OSError."""
         children: dict[str, Opened | str] = {}
         for role, child in blueprint.children.items():
             children[role] = child if isinstance(child, str) else self.open(child)
@@ -95,10 +107,11 @@ class Opener:
         return Opened(
             name=blueprint.name,
             driver=node.driver,
-            size_bytes=node.image.size_bytes,
+            size_bytes=round_up(node.image.size_bytes, self.files.sector_bytes),
             filename=str(blueprint.options["filename"]) if node.file else "",
             identity=node.file.identity if node.file else "",
             read_only=blueprint.read_only,
+            cluster_bytes=node.image.cluster_bytes,
             options=blueprint.options,
             children=children,
             created=any(file.created for file in node.files),
@@ -134,10 +147,71 @@ class Opener:
             case "raw":
                 layer = Layer(child.store)
                 return OpenNode("raw", RawImage(layer, "raw"), layer, counted=child)
-            case "qcow2" if child.store.read(0, len(QCOW2_MAGIC)) != QCOW2_MAGIC:
-                raise OpenError("Image is not in qcow2 format")
+            case "qcow2":
+                return self._qcow2(blueprint, children, child)
             case other:
                 raise OpenError(f"Format '{other}' is not supported by this server")
+
+    def _qcow2(
+        self, blueprint: Blueprint, children: dict[str, Opened | str], child: OpenNode
+    ) -> OpenNode:
+        """A qcow2 image with its backing image, which its header names unless the client does."""
+        layer = Layer(child.store)
+        if self.create:  # what lies there is no image yet
+            return OpenNode("qcow2", RawImage(layer, "qcow2"), layer, counted=child)
+        if child.store.read(0, len(QCOW2_MAGIC)) != QCOW2_MAGIC:
+            raise OpenError("Image is not in qcow2 format")
+        given = children.get("backing")
+
+        def backing(filename: str, format: str | None) -> Image:
+            found = given
+            if found is None:
+                found = self._backing(_beside(children, filename), format)
+                children["backing"] = found
+            return self.nodes[found if isinstance(found, str) else found.name].image
+
+        wanted = given is not None or "backing" not in blueprint.options
+        name = _filename(children)
+        image = open_qcow2(layer, name, backing if wanted else None, not blueprint.read_only)
+        if given is not None and image.backing is None:
+            image.set_backing(backing("", None))
+        return OpenNode("qcow2", image, ImageStore(image), counted=child)
+
+    def _backing(self, filename: str, format: str | None) -> Opened:
+        """Open the backing image that a header names, read-only."""
+        if self.depth >= MAX_BACKING_DEPTH:
+            raise OpenError(f"Could not open backing file: '{filename}' stands on itself")
+        if format not in (None, "raw", "qcow2"):
+            raise OpenError(f"Could not open backing file: Unknown driver '{format}'")
+        options = {"filename": filename}
+        file = Blueprint(auto_name(self.next_name), "file", options, read_only=True)
+        name = auto_name(self.next_name + 1)
+        plan = Blueprint(name, format or "", {}, {"file": file}, read_only=True)
+        self.next_name += 2
+        self.depth += 1
+        try:
+            return self.open(plan)
+        except (OpenError, ImageError) as error:
+            raise OpenError(f"Could not open backing file: {error}") from None
+        finally:
+            self.depth -= 1
+
+
+def _filename(children: dict[str, Opened | str]) -> str:
+    """What messages call an image: the name of the file on which it stands."""
+    file = children.get("file")
+    while isinstance(file, Opened):
+        if file.filename:
+            return file.filename
+        file = next(iter(file.children.values()), None)
+    return "qcow2"
+
+
+def _beside(children: dict[str, Opened | str], filename: str) -> str:
+    """A backing file is looked for beside the image that names it."""
+    if filename.startswith(("json:", "nbd:")):
+        raise OpenError(f"Could not open backing file: '{filename}' is no path of a file")
+    return str(PurePosixPath(_filename(children)).parent / filename.removeprefix("file:"))
 
 
 def _probe(store: Store) -> str:
@@ -145,8 +219,14 @@ def _probe(store: Store) -> str:
     return "qcow2" if store.read(0, len(QCOW2_MAGIC)) == QCOW2_MAGIC else "raw"
 
 
-def format_image(node: OpenNode, size_bytes: int) -> None:
+def format_image(node: OpenNode, request: DiskRequest, backing: Image | None) -> None:
     """Make a new, empty image in what OPEN has opened; from now on its file stays."""
-    node.image = create_raw(node.store, node.image.name, size_bytes)
+    store, name = node.store, node.image.name
+    if node.driver == "qcow2":
+        options = CreateOptions(request.length_bytes, **request.options)
+        image = create_qcow2(store, name, options, backing)
+        node.image, node.store = image, ImageStore(image)
+    else:
+        node.image = create_raw(store, name, request.length_bytes)
     for file in node.files:
         file.created = False

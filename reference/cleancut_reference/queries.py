@@ -148,5 +148,8 @@ def _image_info(node: Node, infos: Infos, flat: bool) -> dict[str, Any]:
     }
     if node.protocol == "file":
         info["dirty-flag"] = False
+    if "backing-filename" in info:
+        folder, slash, _ = node.filename.rpartition("/")
+        info["full-backing-filename"] = folder + slash + info["backing-filename"]
     below = node.next_image
     return info | {"backing-image": _image_info(below, infos, flat)} if below and not flat else info

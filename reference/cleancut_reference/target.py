@@ -38,6 +38,7 @@ class Target:
             plan.name,
             blueprint=plan,
             create=not self.existing,
+            next_name=graph.next_name,
             called=f"{graph.display_name(source)}.target",
         )
 

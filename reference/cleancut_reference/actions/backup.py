@@ -75,7 +75,7 @@ def check_source(state: State, backup: Backup) -> Node:
     """The node of an action that can take a backup; raises QmpError where it cannot."""
     source = state.graph.find(backup.device)
     backup.target.find(state.graph, source)
-    state.graph.check_not_blocked(source)
+    state.graph.check_not_blocked(source, for_backup=True)
     drive = state.graph.drive_of(source)
     job_id = backup.settings.id
     if job_id is None:
@@ -110,7 +110,8 @@ def _make_job(state: State, backup: Backup, source: Node, outcome: Outcome) -> N
     backup.opened = None if isinstance(outcome, Failed) else outcome
     target = backup.target.adopt(state.graph, source, outcome)
     group = backup.group
-    job = Job(backup.settings, source, target, state.options.cluster_bytes, group)
+    cluster_bytes = max(state.options.cluster_bytes, target.cluster_bytes)
+    job = Job(backup.settings, source, target, cluster_bytes, group)
     if group is not None:
         group.jobs.append(job)
     attach(state.graph, job)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from cleancut_reference import errors
 from cleancut_reference.block.drivers import filename
 from cleancut_reference.block.node import TRANSPARENT, Blocker, Drive, Node
-from cleancut_reference.block.request import Opened
+from cleancut_reference.block.request import AUTO_NAME, Opened, auto_name
 from cleancut_reference.block.throttle import ThrottleGroup
 from cleancut_reference.block.traffic import Traffic
 
@@ -25,7 +25,7 @@ class Graph:
     def new_name(self) -> str:
         """A name for a node that the client gives none."""
         self.next_name += 1
-        return f"#block{self.next_name - 1}"
+        return auto_name(self.next_name - 1)
 
     def new_traffic(self) -> Traffic:
         """The guest requests of a further image."""
@@ -38,14 +38,14 @@ class Graph:
         """A node is there; its name must be free."""
         assert node.name not in self.nodes, f"{node.name} twice"
         self.nodes[node.name] = node
+        if node.name.startswith(AUTO_NAME):
+            self.next_name = max(self.next_name, int(node.name.removeprefix(AUTO_NAME)) + 1)
         return node
 
     def build(self, opened: Opened) -> Node:
-        """The nodes of what has been opened, lowest first."""
-        children = {
-            role: self.nodes[child] if isinstance(child, str) else self.build(child)
-            for role, child in opened.children.items()
-        }
+        """The nodes of what has been opened, in the order in which QEMU makes them."""
+        first = {role: child for role, child in opened.children.items() if role != "backing"}
+        children = {role: self._child(child) for role, child in first.items()}
         called = {role: (child.driver, child.filename) for role, child in children.items()}
         below = children.get(TRANSPARENT.get(opened.driver, ""))
         node = Node(
@@ -56,15 +56,21 @@ class Graph:
             filename=filename(opened.driver, opened.options, called, opened.filename),
             identity=opened.identity,
             read_only=opened.read_only,
+            cluster_bytes=opened.cluster_bytes,
             children=children,
             options=opened.options,
         )
         self.add(node)
         if node.driver == "blkdebug":  # it opens its image when it is there itself
-            for child in opened.children.values():
+            for child in first.values():
                 if isinstance(child, Opened):
                     self.nodes[child.name] = self.nodes.pop(child.name)
+        if "backing" in opened.children:
+            node.children["backing"] = self._child(opened.children["backing"])
         return node
+
+    def _child(self, child: Opened | str) -> Node:
+        return self.nodes[child] if isinstance(child, str) else self.build(child)
 
     def remove(self, node: Node) -> None:
         """A node is gone; what stood below it stays."""
@@ -159,10 +165,19 @@ class Graph:
         self.replace(filter_node, child)
         self.remove(filter_node)
 
-    def check_not_blocked(self, node: Node) -> None:
-        """Refuse a node that a job or an overlay has claimed; raises QmpError."""
-        if node.blockers:
-            raise errors.blocked(self.display_name(node), node.blockers[0].reason)
+    def check_not_blocked(self, node: Node, for_backup: bool = False) -> None:
+        """Refuse a node that a job has claimed or an overlay stands on; raises QmpError.
+
+        An overlay does not mind that what is below it is backed up.
+        """
+        reasons = [blocker.reason for blocker in node.blockers]
+        if not for_backup:
+            for parent in self.parents(node):
+                if isinstance(parent, Node) and parent.children.get("backing") is node:
+                    name = self.display_name(parent)
+                    reasons.append(f"node is used as backing hd of '{name}'")
+        if reasons:
+            raise errors.blocked(self.display_name(node), reasons[0])
 
     def check_permission(self, node: Node, permission: str, needs: str) -> None:
         """Refuse to write or resize a node below one that counts on it; raises QmpError.

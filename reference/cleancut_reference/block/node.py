@@ -53,6 +53,7 @@ class Node:
     filename: str = ""
     identity: str = ""
     read_only: bool = False
+    cluster_bytes: int = 1  # in which the image is allocated
     children: dict[str, Node] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     breakpoints: dict[str, str] = field(default_factory=dict)  # of blkdebug: tag to event

@@ -27,6 +27,15 @@ class Op(StrEnum):
     LISTEN = "listen"
 
 
+#: How the names begin of nodes that nobody gives a name.
+AUTO_NAME: Final = "#block"
+
+
+def auto_name(number: int) -> str:
+    """The name of a node that nobody gives a name."""
+    return f"{AUTO_NAME}{number}"
+
+
 @dataclass(frozen=True, slots=True)
 class Blueprint:
     """A node that is to be opened. A child is a node to be opened, too, or the name of one.
@@ -54,6 +63,7 @@ class Opened:
     filename: str = ""
     identity: str = ""
     read_only: bool = False
+    cluster_bytes: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
     children: Mapping[str, "Opened | str"] = field(default_factory=dict)
     created: bool = False
@@ -64,7 +74,8 @@ class DiskRequest:
     """One request to the image of a node.
 
     OPEN opens what the blueprint describes; with `create` a missing file is made, and the content
-    of any file stays until FORMAT makes a new image of `length_bytes` in it, with `options`.
+    of any file stays until FORMAT makes a new image of `length_bytes` in it, with `options` of
+    qcow2 and the image of the node `backing` below it.
     UNDO_OPEN closes the image and removes a file that OPEN has made. Nodes that the blueprint does
     not name, as backing images, are numbered from `next_name`. CLOSE names in `nodes` all that is
     to be closed, topmost first. LISTEN is for the NBD server's socket and no image.
@@ -80,6 +91,7 @@ class DiskRequest:
     next_name: int = 0
     nodes: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    backing: str = ""
     called: str = ""  # the name by which faults know the node, on OPEN
     listen: Listen | None = None
 

@@ -23,7 +23,7 @@ class Clusters:
         self._metadata = metadata
         self._geometry = metadata.geometry
         self._cluster_bytes = metadata.geometry.cluster_bytes
-        self._backing = backing
+        self.backing = backing
         self._unpacked: tuple[int, bytes] | None = None  # the compressed cluster that was read last
 
     def extents(self, offset_bytes: int, length_bytes: int) -> Iterator[Extent]:
@@ -52,8 +52,8 @@ class Clusters:
                 piece = self._metadata.store.read(run.host_offset + skip, end - start)
             elif run.status is Status.COMPRESSED:
                 piece = self._unpack(run.entry)[skip : skip + end - start]
-            elif run.status is Status.ABSENT and self._backing:
-                piece = _read_to_end(self._backing, start, end - start)
+            elif run.status is Status.ABSENT and self.backing:
+                piece = _read_to_end(self.backing, start, end - start)
             else:
                 piece = bytes(end - start)
             pieces.append(piece)
@@ -102,7 +102,7 @@ class Clusters:
     def discard(self, first: int, end: int) -> None:
         """Give back the space of whole clusters, which read as zeros from then on."""
         for run in self._runs(first, end):
-            if run.status is not Status.ABSENT or self._backing:
+            if run.status is not Status.ABSENT or self.backing:
                 self.zero(run.first, run.first + run.clusters, keep_space=False)
 
     def cut_off(self, first: int, end: int) -> None:

@@ -43,7 +43,6 @@ class Qcow2Image:
 
     def __init__(self, metadata: Metadata, backing: Image | None, writable: bool) -> None:
         self.name = metadata.name
-        self.backing = backing
         self.writable = writable
         self._metadata = metadata
         self._clusters = Clusters(metadata, backing)
@@ -54,6 +53,15 @@ class Qcow2Image:
     def header(self) -> Header:
         """The header as it is in the store."""
         return self._metadata.header
+
+    @property
+    def backing(self) -> Image | None:
+        """The image that shows through where this one holds nothing."""
+        return self._clusters.backing
+
+    def set_backing(self, backing: Image | None) -> None:
+        """Let another image show through from now on; the header stays as it is."""
+        self._clusters.backing = backing
 
     @property
     def size_bytes(self) -> int:
