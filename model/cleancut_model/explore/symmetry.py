@@ -2,8 +2,9 @@
 
 The clusters of a drive may always be renamed, each drive's on its own: no action tells them apart,
 but for those of another kind, which differ in a variable that never changes.
-Drives stand in the order of the transaction, so they are alike only once it is over, and only if
-no other will follow. The smallest state of those that are alike stands for them.
+Drives stand in the order of the transaction, so they are alike only once it is over, only if no
+other will follow, and only if they began alike. The smallest state of those that are alike stands
+for them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -99,7 +100,11 @@ class Symmetry:
     def _drives_are_alike(self) -> bool:
         """Whether there is a time when they are, and a drive fits into a word to be compared."""
         bits = sum(place.bits for place in self._of_drive(0))
-        return not self._protocol.options.repeats and bits <= WORD_BITS
+        begins: dict[int, list[int]] = {}
+        for name, value in self._language.initial().items():
+            begins.setdefault(drive_of(self._language, name), []).append(value)
+        alike = all(begins[drive] == begins[0] for drive in self._drives)
+        return alike and not self._protocol.options.repeats and bits <= WORD_BITS
 
     def _over(self) -> str:
         """The transaction is over."""
