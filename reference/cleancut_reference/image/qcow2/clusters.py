@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterator
 from typing import Final
 
-from cleancut_reference.image.image import Extent, Image, Status
+from cleancut_reference.image.image import Extent, Image, ImageError, Status
 from cleancut_reference.image.qcow2.compression import compress, read_compressed
 from cleancut_reference.image.qcow2.layout import COMPRESSED, COPIED, OFFSET_MASK, ZERO
 from cleancut_reference.image.qcow2.metadata import Metadata
@@ -153,34 +153,35 @@ class Clusters:
 
     def _write_new(self, first: int, end: int, start_bytes: int, piece: memoryview) -> int:
         """Write to new clusters, as many as there are in a row; returns the first one left over."""
-        cluster_bytes, metadata = self._cluster_bytes, self._metadata
-        head = self.read(first * cluster_bytes, start_bytes - first * cluster_bytes)
-        host, count = metadata.allocator.take(end - first)
+        bits, store = self._geometry.cluster_bits, self._metadata.store
+        host, count = self._metadata.allocator.take(end - first)
         try:
-            stop = (first + count) * cluster_bytes
-            body = piece[: stop - start_bytes]
-            missing = stop - start_bytes - len(body)
-            tail = self._read_padded(start_bytes + len(body), missing)
-            place = host * cluster_bytes
-            fresh = place >= metadata.store.size_bytes  # reads as zeros as it is
+            fresh = host << bits >= store.size_bytes  # it reads as zeros as it is
             if fresh:
-                metadata.store.extend(place + count * cluster_bytes)
-            parts: list[tuple[Data, bool]] = [(head, fresh), (body, False), (tail, fresh)]
-            for part, may_skip in parts:
-                if part and not (may_skip and _all_zero(part)):
-                    metadata.store.write(place, part)
-                place += len(part)
-        except OSError:
-            metadata.allocator.give_back(host, count)
+                store.extend(host + count << bits)
+            place = (host - first << bits) + start_bytes
+            body = piece[: (first + count << bits) - start_bytes]
+            self._copy(first << bits, start_bytes, host << bits, fresh)
+            store.write(place, body)
+            stop = start_bytes + len(body)
+            self._copy(stop, first + count << bits, place + len(body), fresh)
+        except (OSError, ImageError):
+            self._metadata.allocator.give_back(host, count)
             raise
-        places = range(host * cluster_bytes, (host + count) * cluster_bytes, cluster_bytes)
+        places = range(host << bits, host + count << bits, self._cluster_bytes)
         self._link(first, array("Q", [place | COPIED for place in places]))
         return first + count
 
-    def _read_padded(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """What is there, and zeros past the end of the disk."""
-        there = max(min(length_bytes, self._metadata.header.size_bytes - offset_bytes), 0)
-        return self.read(offset_bytes, there) + bytes(length_bytes - there)
+    def _copy(self, start: int, end: int, place: int, fresh: bool) -> None:
+        """Copy what a part of the disk holds to a place, which reads as zeros if it is fresh."""
+        limit = min(end, self._metadata.header.size_bytes)
+        for run, at, stop in self._cut(start, limit):
+            absent = run.status is Status.ABSENT and not self.backing
+            if not fresh or not (absent or run.status is Status.ZERO):
+                self._metadata.store.write(place + at - start, self.read(at, stop - at))
+        past = max(start, limit)
+        if end > past and not fresh:
+            self._metadata.store.write(place + past - start, bytes(end - past))
 
     def _link(self, first: int, entries: array[int]) -> None:
         """Let clusters of one L2 table be others, and drop what they were."""
@@ -217,10 +218,6 @@ class Clusters:
     def _commit_if_crowded(self) -> None:
         if self._metadata.crowded:
             self._metadata.commit()
-
-
-def _all_zero(data: Data) -> bool:
-    return bytes(data).count(0) == len(data)
 
 
 def _follows(extent: Extent, host: int | None) -> bool:
