@@ -284,7 +284,7 @@ def one_waits_for_its_group(p: Backup, s: State) -> Term:
     )
 
 
-@sometimes("grouped", "control", drives=2)
+@sometimes("grouped", "control", "fails", drives=2)
 def one_takes_the_others_with_it(p: Backup, s: State) -> Term:
     """A job of a group fails, and another is cancelled with it."""
     return p.m.any(
