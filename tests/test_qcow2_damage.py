@@ -93,6 +93,20 @@ def test_no_refcount_block_is_made_over_the_header() -> None:
     assert store.read(0, 512) == head
 
 
+def test_many_entries_that_lead_to_one_table_take_no_time() -> None:
+    """A large L1 table, and each entry leads to the same full L2 table."""
+    image, store = image_of(MIB)
+    image.write(0, b"x" * MIB)
+    image.resize(1 << 47)
+    image.close()
+    l1_offset = image.header.l1_offset
+    entry = store.read(l1_offset, 8)
+    store.write(l1_offset, entry * image.header.l1_entries)
+    assert check(store, "disk.qcow2").corruptions >= image.header.l1_entries - 1
+    image = open_qcow2(store, "disk.qcow2")
+    assert "L1 entry 1: the L2 table at" in refusal(lambda: image.create_snapshot("one"))
+
+
 def busy_image() -> MemoryStore:
     """An image that has some of everything."""
     image, store = image_of(300_000, cluster_bytes=1024)

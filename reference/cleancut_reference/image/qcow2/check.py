@@ -182,9 +182,14 @@ class References:
     def _count_l1(self, offset_bytes: int, entries: int) -> None:
         length = entries * ENTRY_BYTES
         self.add(offset_bytes, length)
+        walked = set()
         for index, entry in enumerate(words(self.store.read(offset_bytes, length))):
             if not entry & OFFSET_MASK:
                 continue
+            if entry & OFFSET_MASK in walked:  # and once is enough, or it might take for ever
+                self.result.corruption(f"L1 entry {index}: its L2 table belongs to another, too")
+                continue
+            walked.add(entry & OFFSET_MASK)
             if entry & L1_RESERVED:
                 self.result.corruption(f"L1 entry {index}: reserved bits are set")
             offset = entry & OFFSET_MASK
@@ -268,11 +273,12 @@ def _check_copied(references: References) -> None:
 
 def _active_entries(references: References) -> Iterator[tuple[str, int]]:
     """The entries of the active L1 table and its L2 tables that refer to whole clusters."""
-    header = references.header
+    header, walked = references.header, set()
     for entry in words(references.store.read(header.l1_offset, header.l1_entries * ENTRY_BYTES)):
         offset = entry & OFFSET_MASK
-        if not offset:
+        if not offset or offset in walked:
             continue
+        walked.add(offset)
         yield "L2 table", entry
         for place in references.l2_table(offset):
             if place & OFFSET_MASK and not place & COMPRESSED:

@@ -52,7 +52,7 @@ def create(
     _check_name(metadata, records, snapshot.name)
     with _switch(metadata, records) as switch:
         l1 = metadata.tables.l1[:]
-        for index, offset in _l2_tables(l1):
+        for index, offset in _l2_tables(metadata, l1):
             entries = _load(metadata, index, offset)
             switch.count(entries, 1)
             if l1[index] & COPIED:  # its entries are to be written in place no longer
@@ -71,7 +71,8 @@ def delete(metadata: Metadata, records: tuple[Record, ...], snapshot_id: str) ->
     found = find(metadata, records, snapshot_id)
     with _switch(metadata, records) as switch:
         l1_bytes = found.l1_entries * ENTRY_BYTES
-        for index, offset in _l2_tables(words(metadata.store.read(found.l1_offset, l1_bytes))):
+        l1 = words(metadata.store.read(found.l1_offset, l1_bytes))
+        for index, offset in _l2_tables(metadata, l1):
             switch.count(_load(metadata, index, offset), -1)
             switch.count_table(offset, -1)
         switch.replaced.append((found.l1_offset, l1_bytes))
@@ -157,11 +158,17 @@ def _check_name(metadata: Metadata, records: tuple[Record, ...], name: str) -> N
         raise ImageError(metadata.name, "snapshots", f"there are {MAX_SNAPSHOTS} already")
 
 
-def _l2_tables(l1: array[int]) -> Iterator[tuple[int, int]]:
-    """Index and offset of each L2 table that an L1 table refers to."""
+def _l2_tables(metadata: Metadata, l1: array[int]) -> Iterator[tuple[int, int]]:
+    """Index and offset of each L2 table that an L1 table refers to, each of them once."""
+    seen = set()
     for index, entry in enumerate(l1):
-        if entry & OFFSET_MASK:
-            yield index, entry & OFFSET_MASK
+        offset = entry & OFFSET_MASK
+        if offset in seen:
+            desc = f"the L2 table at {offset:#x} belongs to another entry, too"
+            raise ImageError(metadata.name, f"L1 entry {index}", desc)
+        if offset:
+            seen.add(offset)
+            yield index, offset
 
 
 def _load(metadata: Metadata, index: int, offset_bytes: int) -> array[int]:
@@ -177,7 +184,7 @@ def _with_copied(metadata: Metadata, switch: _Switch) -> array[int]:
     """The active L1 table, and new L2 tables where clusters are now referred to only once."""
     get, geometry = metadata.refcounts.get, metadata.geometry
     l1 = metadata.tables.l1[:]
-    for index, offset in _l2_tables(l1):
+    for index, offset in _l2_tables(metadata, l1):
         if get(offset >> geometry.cluster_bits) != 1:
             continue
         entries, changed = _load(metadata, index, offset), False
