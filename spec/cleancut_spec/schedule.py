@@ -119,13 +119,24 @@ class Label:
         return " ".join(words)
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A step of a schedule; `value` is what a guest's write writes, where the schedule says."""
+
+    label: Label
+    value: int | None = None
+
+    def __str__(self) -> str:
+        return str(self.label) if self.value is None else f"{self.label} = {self.value}"
+
+
 _REQUEST: Final = re.compile(r"r(\d+)")
 _FORM = {"drive": re.compile(r"d(\d+)"), "cluster": re.compile(r"c(\d+)")}
 
 
 def parse_label(text: str) -> Label:
     """The label that a line of a schedule spells; raises LabelError."""
-    name, *words = text.split()
+    name, *words = text.split() or [""]
     step = STEPS.get(name)
     if step is None:
         raise LabelError(f"no step is called {name!r}; known: {', '.join(STEPS)}")
@@ -146,6 +157,26 @@ def parse_label(text: str) -> Label:
     if words:
         raise LabelError(f"{text!r}: {name} takes no {words[0]!r}")
     return Label(name, **fields)  # type: ignore[arg-type]
+
+
+_MOVE: Final = re.compile(r"(?:\d+\s+)?(?P<label>[^=]*?)\s*(?:=\s*(?P<value>\d+))?")
+
+
+def parse_moves(lines: Iterable[str]) -> list[Move]:
+    """The steps of a schedule as `parse_schedule` reads them, or as a listing has them.
+
+    A line may begin with the number of the step, and end with what a guest writes: `= 1`.
+    """
+    found = []
+    for line in (line.split("#")[0].strip() for line in lines):
+        if not line:
+            continue
+        match = _MOVE.fullmatch(line)
+        if match is None:
+            raise LabelError(f"{line!r} is no step such as `guest_write d0 c1 = 1`")
+        value = None if match["value"] is None else int(match["value"])
+        found.append(Move(parse_label(match["label"]), value))
+    return found
 
 
 def parse_schedule(lines: Iterable[str]) -> list[Label]:

@@ -93,6 +93,9 @@ class Bench:
         default_factory=dict
     )  # the last status that each job had in events
     outcome: str = ""  # of the transaction: reply or refuse
+    heard: list[Output] = field(
+        default_factory=list
+    )  # all that came out; whoever wants it clears it
 
     @property
     def state(self) -> State:
@@ -139,6 +142,7 @@ class Bench:
     def listen(self) -> list[Output]:
         """Hear what has come out; final events are kept."""
         outputs = self.engine.drain_outbox()
+        self.heard += outputs
         for output in outputs:
             if isinstance(output, Event) and output.name == "JOB_STATUS_CHANGE":
                 self.told[output.data["id"]] = output.data["status"]

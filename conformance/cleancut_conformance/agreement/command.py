@@ -63,16 +63,19 @@ def agree_command(
     return worst
 
 
-def explore_reference(options: Options, processes: int, max_states: int, as_json: bool) -> int:
-    """`cleancut explore --subject reference`, for one instance."""
-    odd = [
-        words for part, words in PARTS.items() if getattr(options, part) and part not in FOLLOWED
-    ]
+def unfollowed(options: Options) -> str:
+    """The parts of an instance in which the engine cannot be followed, in words."""
+    odd = [what for part, what in PARTS.items() if getattr(options, part) and part not in FOLLOWED]
     odd += [f"sync {options.sync}"] if options.sync != "full" else []
     odd += ["several requests at once"] if max(options.requests, options.workers) > 1 else []
     odd += ["further transactions"] if options.repeats else []
-    if odd:
-        raise click.UsageError(f"the reference is not followed in instances with {', '.join(odd)}")
+    return ", ".join(odd)
+
+
+def explore_reference(options: Options, processes: int, max_states: int, as_json: bool) -> int:
+    """`cleancut explore --subject reference`, for one instance."""
+    if odd := unfollowed(options):
+        raise click.UsageError(f"the reference is not followed in instances with {odd}")
     status, row = _follow("", options, processes, max_states, quiet=as_json)
     if as_json:
         print(json.dumps(row, indent=1))

@@ -72,12 +72,14 @@ def _attributes(each: type) -> list[str] | None:
 
 
 class Freezer:
-    """Writes and reads states that are made of these classes; `ignored` names attributes to skip.
+    """Writes and reads states that are made of these classes.
 
-    An attribute that is ignored has its given value after reading.
+    Attributes that are `ignored` are not written; after reading they are what the function makes.
     """
 
-    def __init__(self, classes: list[type], ignored: dict[tuple[type, str], Any]) -> None:
+    def __init__(
+        self, classes: list[type], ignored: dict[tuple[type, str], Callable[[], Any]]
+    ) -> None:
         self._ignored = ignored
         self._members: list[list[Any]] = []
         self._freeze: dict[type, Freeze] = _Known()
@@ -189,7 +191,7 @@ def _generate(
     each: Any,
     tag: int,
     names: list[str],
-    reset: dict[str, Any],
+    reset: dict[str, Callable[[], Any]],
     freezers: dict[type, Freeze],
     thawers: list[Thaw],
 ) -> tuple[Freeze, Thaw]:

@@ -6,7 +6,7 @@ and guest write that the model allows is given. The model must allow each, and b
 after it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -25,11 +25,13 @@ from cleancut_reference.state import State
 from cleancut_reference.step import Step
 from cleancut_spec.schedule import STEPS, Label
 
-#: What tells states apart that go on alike: numbers of requests, and a cache of a position.
-IGNORED: Final[dict[tuple[type, str], Any]] = {
-    (GuestRequest, "id"): 0,
-    (State, "next_request"): 1,
-    (Job, "lowest"): 0,
+#: What tells states apart that go on alike, and what it is instead: numbers of requests, a cache of
+#: a position, what was heard.
+IGNORED: Final[dict[tuple[type, str], Callable[[], Any]]] = {
+    (GuestRequest, "id"): int,
+    (State, "next_request"): lambda: 1,
+    (Job, "lowest"): int,
+    (Bench, "heard"): list,
 }
 
 #: The client's commands by label, each with its arguments.
@@ -66,6 +68,17 @@ class Taken:
 
 class Disagreement(Exception):
     """Engine and model part; the message says how."""
+
+
+def give(bench: Bench, label: Label, value: int | None) -> bool:
+    """The client or the guest does its step; false if the engine refuses."""
+    if label.name == "guest_write":
+        assert label.drive is not None and label.cluster is not None and value is not None
+        bench.write(label.drive, label.cluster, value)
+        return True
+    command, arguments = COMMANDS[label.name]
+    key = "id" if label.name in ("finalize", "dismiss") else "device"
+    return bench.command(command, **{key: f"d{label.drive}"}, **arguments)
 
 
 class Product:
@@ -174,22 +187,13 @@ class Product:
 
     def _client(self, joint: Joint, label: Label, value: int | None) -> Taken:
         bench = self.freezer.thaw(joint.engine)
-        if not self._give(bench, label, value):
+        if not give(bench, label, value):
             raise Disagreement(f"{label} is allowed by the model, and refused by the engine")
         if label.name in ANSWERED_LATER:
             return Taken(
                 f"({label})", None, self._joint(bench, joint.model, f"the command {label}")
             )
         return self._followed(joint, bench, label, value)
-
-    def _give(self, bench: Bench, label: Label, value: int | None) -> bool:
-        if label.name == "guest_write":
-            assert label.drive is not None and label.cluster is not None and value is not None
-            bench.write(label.drive, label.cluster, value)
-            return True
-        command, arguments = COMMANDS[label.name]
-        key = "id" if label.name in ("finalize", "dismiss") else "device"
-        return bench.command(command, **{key: f"d{label.drive}"}, **arguments)
 
     def _followed(self, joint: Joint, bench: Bench, label: Label, value: int | None) -> Taken:
         found = self._allowed(joint.model).get((label, value))
@@ -213,7 +217,7 @@ class Product:
             refused += [Label(name, drive) for name in self._commands]
         refused = [label for label in refused if label not in allowed]
         for label in refused:
-            if self._give(bench, label, None):
+            if give(bench, label, None):
                 raise Disagreement(f"the engine accepts {label}, the model does not allow it")
             self.refusals += 1
         if refused and self.freezer.freeze(bench) != joint.engine:

@@ -9,7 +9,7 @@ from typing import Final
 
 from cleancut_model.bugs import bitmaps, copying, jobs, transaction
 from cleancut_model.bugs.bug import Bug
-from cleancut_model.language import Mutation
+from cleancut_model.language import Mutation, MutationError
 from cleancut_model.options import PRESETS, Options
 
 __all__ = ["BUGS", "Bug", "instance_of", "mutations"]
@@ -25,5 +25,7 @@ def instance_of(name: str) -> Options:
 
 
 def mutations(name: str) -> tuple[Mutation, ...]:
-    """The changes of a bug; none for the empty name."""
+    """The changes of a bug; none for the empty name. Raises MutationError."""
+    if name and name not in BUGS:
+        raise MutationError(f"there is no bug {name!r}; see `cleancut explore --bugs`")
     return BUGS[name].mutations if name else ()

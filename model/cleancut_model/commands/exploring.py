@@ -13,6 +13,7 @@ from cleancut_model.bugs import BUGS
 from cleancut_model.commands.instance import chooses_instance
 from cleancut_model.commands.shared import progress_bar, write
 from cleancut_model.compiled import compile_model
+from cleancut_model.concrete import replay
 from cleancut_model.drawing import itf, listing, mermaid, messages, svg
 from cleancut_model.elaborated import elaborate
 from cleancut_model.explore import (
@@ -24,10 +25,12 @@ from cleancut_model.explore import (
     explore_in_python,
 )
 from cleancut_model.explore import explore as search
+from cleancut_model.lanes import Row, lanes
 from cleancut_model.options import PRESETS, Options
 from cleancut_model.properties import STATES, STEPS, WITNESSES, of_instance
+from cleancut_model.schedules import write_schedule
 
-DRAWINGS: Final = (".svg", ".mmd", ".itf.json")
+DRAWINGS: Final = (".lanes.svg", ".svg", ".mmd", ".itf.json", ".schedule")
 
 EXPLORE_EXAMPLES = """
 \b
@@ -43,6 +46,8 @@ Examples:
   cleancut explore --preset grouped-bitmaps          an instance with other parts of the protocol
   cleancut explore --with snapshot --with dies       parts switched on one by one
   cleancut explore --bug no-drain --draw run.svg     and the same as a sequence diagram
+  cleancut explore --bug no-drain --draw run.lanes.svg    what drives and targets hold, step by step
+  cleancut explore --bug no-drain --draw run.schedule     for `cleancut replay`
   cleancut explore --reach both_complete             the shortest run to an interesting state
   cleancut explore --subject reference --drives 1    the engine's code, in all its schedules
   cleancut explore --presets                         what instances there are
@@ -82,7 +87,8 @@ Exit codes: 0 every claim holds in every state, 1 a claim breaks, 2 wrong use,
               help="Seconds; 0: no limit.")  # fmt: skip
 @click.option("--reach", metavar="WITNESS", help="The shortest run to an interesting state.")
 @click.option("--draw", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              help="Write the run that was found: .svg, .mmd (Mermaid) or .itf.json.")  # fmt: skip
+              help="Write the run that was found, by the name's end: "
+                   + ", ".join(DRAWINGS))  # fmt: skip
 @click.option("--subject", metavar="NAME",
               help="Run an implementation's code beside the model: reference.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
@@ -152,11 +158,17 @@ def _check(options: Options, engine: str, reach: str | None, draw: Path | None) 
 
 
 def _draw(path: Path, options: Options, found: Exploration) -> None:
-    run = messages(found.schedule, found.values)
+    run = found.schedule, found.values
     if path.name.endswith(".itf.json"):
-        text = itf(options, found.schedule, found.values)
+        text = itf(options, *run)
+    elif path.name.endswith(".lanes.svg"):
+        labels = ["", *map(str, found.schedule)]
+        states = replay(options, *run)
+        text = lanes([Row(*row) for row in zip(labels, states, strict=True)], found.broken)
+    elif path.suffix == ".schedule":
+        text = write_schedule(options, *run, found.broken)
     else:
-        text = (svg if path.suffix == ".svg" else mermaid)(run, found.broken)
+        text = (svg if path.suffix == ".svg" else mermaid)(messages(*run), found.broken)
     write(path, text)
 
 
