@@ -23,7 +23,7 @@ from cleancut_reference.outputs import (
 from cleancut_reference.qmp.session import Session
 from cleancut_spec import cites
 
-STEPS_PER_TURN: Final = 16
+MAX_TURN_NS: Final = 2_000_000  # then the sockets have their turn
 READ_BYTES: Final = 1 << 16
 MAX_UNSENT_BYTES: Final = 64 << 20
 
@@ -53,22 +53,33 @@ class Server:
     async def _run_machine(self) -> None:
         engine = self._machine.engine
         while not self._ended:
-            engine.advance(time.monotonic_ns())
-            busy = any(self._machine.step() for _ in range(STEPS_PER_TURN))
+            now_ns = time.monotonic_ns()
+            engine.advance(now_ns)
+            busy = False
+            while self._machine.step():
+                busy = True
+                if time.monotonic_ns() > now_ns + MAX_TURN_NS:
+                    break
             self._send_outputs()
             if busy:
                 await asyncio.sleep(0)
-                continue
-            wake_ns = engine.wake_ns()
-            timeout = None if wake_ns is None else max(0, wake_ns - time.monotonic_ns()) / 1e9
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._work.wait(), timeout)
-            self._work.clear()
+            else:
+                await self._wait(engine.wake_ns())
         writer = self._writer  # the client may hang up meanwhile
         if writer is not None:
             with contextlib.suppress(ConnectionError, TimeoutError):
                 await asyncio.wait_for(writer.drain(), 5)
             writer.close()
+
+    async def _wait(self, wake_ns: int | None) -> None:
+        """Until somebody brings work, or time alone enables a step."""
+        if wake_ns is None:
+            await self._work.wait()
+        else:
+            with contextlib.suppress(TimeoutError):
+                left_s = max(0, wake_ns - time.monotonic_ns()) / 1e9
+                await asyncio.wait_for(self._work.wait(), left_s)
+        self._work.clear()
 
     async def _serve_clients(self) -> None:
         loop = asyncio.get_running_loop()
