@@ -17,7 +17,7 @@ from cleancut_reference.image.qcow2.opening import open_qcow2
 from cleancut_reference.image.raw import RawImage
 from cleancut_reference.image.store import MemoryStore, Store
 from cleancut_reference.jobs.job import Job
-from cleancut_reference.opening import OpenError
+from cleancut_reference.opening import OpenError, OpenHow
 from cleancut_reference.outputs import Event, GuestDone, Output, Reply
 from cleancut_reference.state import Options, State
 from cleancut_reference.step import Step
@@ -40,8 +40,12 @@ class MemoryFile:
     def actual_bytes(self) -> int:
         return sum(end - start for start, end in self.store.data_ranges(0, self.store.size_bytes))
 
+    def keep(self) -> None:
+        self.files[self.path] = self.store
+
     def remove(self) -> None:
-        del self.files[self.path]
+        if self.files.get(self.path) is self.store:
+            del self.files[self.path]
 
 
 class MemoryFiles(dict[str, MemoryStore]):
@@ -49,9 +53,11 @@ class MemoryFiles(dict[str, MemoryStore]):
 
     sector_bytes: Final = 1
 
-    def open(self, filename: str, read_only: bool, create: bool, anywhere: bool) -> MemoryFile:
+    def open(self, filename: str, how: OpenHow) -> MemoryFile:
         created = filename not in self
-        if created and not create:
+        if how.replace:
+            return MemoryFile(filename, MemoryStore(), self, True)
+        if created and not how.create:
             raise OpenError(f"Could not open '{filename}': No such file or directory")
         return MemoryFile(filename, self.setdefault(filename, MemoryStore()), self, created)
 

@@ -19,6 +19,7 @@ from cleancut_reference import (
     transaction,
 )
 from cleancut_reference.actions import backup as backup_action
+from cleancut_reference.actions import snapshot
 from cleancut_reference.block import guest
 from cleancut_reference.block.graph import Graph
 from cleancut_reference.block.request import Blueprint, Failed
@@ -136,6 +137,11 @@ def empties_targets_in_prepare() -> None:
         return opened
 
     Disk.open = wrong  # type: ignore[method-assign]
+
+
+def writes_below_the_snapshot() -> None:
+    """The overlay is made, and guests go on writing to its base (bug 11)."""
+    snapshot.put_above = lambda graph, base, overlay: None
 
 
 def takes_a_second_job() -> None:
@@ -262,6 +268,7 @@ WRONG: Final[dict[str, Wrong]] = {
         (ignores_every_error, "policy/report", "POLICY-REPORT-1"),
         (writes_where_the_copy_failed, "policy/guest-write-meets-error", "CBW-ERROR-1"),
         (empties_targets_in_prepare, "transaction/keeps-existing-targets", "TX-KEEP-1"),
+        (writes_below_the_snapshot, "transaction/snapshot-shares-the-cut", "SNAPSHOT-TX-1"),
         (takes_a_second_job, "arguments/busy-drive", "ARG-BUSY-1"),
         (stops_at_pause_only_in_words, "jobs/pause-resume", "JOB-PAUSE-1"),
         (loses_ids, "protocol/ids", "QMP-ID-1"),

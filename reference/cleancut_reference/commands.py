@@ -5,10 +5,12 @@ Arguments have been checked against the schema before.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from cleancut_reference import bitmap_commands, block_commands, exports, run_state
-from cleancut_reference.actions.table import read_transaction
+from cleancut_reference.actions.internal_snapshot import delete_internal
+from cleancut_reference.actions.table import KINDS, read_transaction
 from cleancut_reference.backup_arguments import read_backup, read_blockdev_backup
 from cleancut_reference.devices import device_add
 from cleancut_reference.introspection import served
@@ -48,6 +50,19 @@ def blockdev_backup(state: State, arguments: Arguments) -> Transaction:
     return Transaction([read_blockdev_backup(arguments, None)])
 
 
+#: Actions of a transaction that are commands, too.
+SNAPSHOTS: Final = (
+    "blockdev-snapshot",
+    "blockdev-snapshot-internal-sync",
+    "blockdev-snapshot-sync",
+)
+
+
+def _alone(kind: str, state: State, arguments: Arguments) -> Transaction:
+    """An action in a transaction of its own."""
+    return Transaction([KINDS[kind](arguments, None)])
+
+
 @cites("JOB-LIST-1")
 def query_block_jobs(state: State, arguments: Arguments) -> Any:
     """The jobs, newest first."""
@@ -78,6 +93,8 @@ def _names(_: State, arguments: Arguments) -> Any:
 COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "transaction": transaction,
     "blockdev-backup": blockdev_backup,
+    **{kind: partial(_alone, kind) for kind in SNAPSHOTS},
+    "blockdev-snapshot-delete-internal-sync": delete_internal,
     "drive-backup": drive_backup,
     **verbs.COMMANDS,
     **bitmap_commands.COMMANDS,

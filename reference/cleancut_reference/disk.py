@@ -16,8 +16,10 @@ from cleancut_reference.block.request import (
 )
 from cleancut_reference.image.allocation import allocation
 from cleancut_reference.image.image import Image, ImageError
-from cleancut_reference.opening import Files, Opener, OpenError, OpenNode, format_image
+from cleancut_reference.image.qcow2.image import Qcow2Image
+from cleancut_reference.opening import Files, Opener, OpenError, OpenNode, format_image, keep
 from cleancut_reference.query_image import info
+from cleancut_reference.snapshots import change_snapshots
 
 
 class Disk:
@@ -46,7 +48,11 @@ class Disk:
         next_name: int = 0,
     ) -> Outcome:
         """Open a node and what stands below it; content stays as it is."""
-        opener = Opener(dict(self.nodes), self._files, create, anywhere, next_name)
+        opener = Opener(dict(self.nodes), self._files, create, anywhere)
+        opener.next_name = next_name
+        return self._open(opener, blueprint)
+
+    def _open(self, opener: Opener, blueprint: Blueprint) -> Outcome:
         try:
             opened = opener.open(blueprint)
         except (OpenError, ImageError) as error:
@@ -70,10 +76,18 @@ class Disk:
         match request.op:
             case Op.OPEN:
                 assert request.blueprint is not None
-                return self.open(request.blueprint, request.create, False, request.next_name)
+                opener = Opener(dict(self.nodes), self._files, request.create)
+                opener.replace, opener.next_name = request.replace, request.next_name
+                return self._open(opener, request.blueprint)
             case Op.FORMAT:
                 backing = self.nodes[request.backing].image if request.backing else None
                 format_image(self.nodes[request.node], request, backing)
+            case Op.KEEP:
+                keep(self.nodes[request.node])
+            case Op.SET_BACKING:
+                self._set_backing(request)
+            case Op.SNAPSHOT | Op.DELETE_SNAPSHOT:
+                change_snapshots(self.nodes[request.node], request)
             case Op.UNDO_OPEN:
                 self._undo(request.nodes)
             case Op.CLOSE:
@@ -81,6 +95,12 @@ class Disk:
             case Op.INFO:
                 return {name: self._info(name) for name in request.nodes}
         return None
+
+    def _set_backing(self, request: DiskRequest) -> None:
+        image = self.nodes[request.node].image
+        if not isinstance(image, Qcow2Image):
+            raise OSError(errno_module.ENOTSUP, "no backing images")
+        image.set_backing(self.nodes[request.backing].image if request.backing else None)
 
     def _close(self, names: tuple[str, ...]) -> None:
         """Close all of them, even where one fails; the first error is the answer."""

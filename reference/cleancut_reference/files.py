@@ -9,7 +9,7 @@ from typing import Final
 from cleancut_reference.arithmetic import round_up
 from cleancut_reference.file_store import FileStore
 from cleancut_reference.image.store import Store
-from cleancut_reference.opening import OpenError
+from cleancut_reference.opening import OpenError, OpenHow
 from cleancut_reference.sizes import SECTOR_BYTES
 from cleancut_reference.stores import Layer
 
@@ -36,10 +36,17 @@ class DiskFile:
     descriptor: int
     identity: str
     created: bool
+    replaces: Path | None = None
 
     def actual_bytes(self) -> int:
         """The space that the file takes."""
         return os.fstat(self.descriptor).st_blocks * 512
+
+    def keep(self) -> None:
+        """The file stays; one that is to replace another does so now."""
+        if self.replaces is not None:
+            self.path.rename(self.replaces)
+            self.path, self.replaces = self.replaces, None
 
     def remove(self) -> None:
         """Remove the file."""
@@ -54,9 +61,15 @@ class DiskFiles:
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
 
-    def open(self, filename: str, read_only: bool, create: bool, anywhere: bool) -> DiskFile:
+    def open(self, filename: str, how: OpenHow) -> DiskFile:
         """Open a file; its content stays as it is. Raises OpenError."""
-        path, descriptor, created = self._descriptor(filename, read_only, create, anywhere)
+        path = self._path(filename, how)
+        replaces = path if how.replace else None
+        if replaces is not None:
+            if path.is_dir():
+                raise OpenError(f"Could not create '{filename}': {os.strerror(21)}")
+            path = path.with_name(f".{path.name}.{os.getpid()}.new")
+        descriptor, created = self._descriptor(path, filename, how)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             os.close(descriptor)
@@ -64,25 +77,28 @@ class DiskFiles:
         store: Store = FileStore(descriptor)
         if store.size_bytes % SECTOR_BYTES:
             store = _WholeSectors(store)
-        return DiskFile(path, store, descriptor, f"{status.st_dev}:{status.st_ino}", created)
+        identity = f"{status.st_dev}:{status.st_ino}"
+        return DiskFile(path, store, descriptor, identity, created, replaces)
 
-    def _descriptor(
-        self, filename: str, read_only: bool, create: bool, anywhere: bool
-    ) -> tuple[Path, int, bool]:
-        could_not = f"Could not {'create' if create else 'open'} '{filename}'"
+    def _path(self, filename: str, how: OpenHow) -> Path:
+        could_not = f"Could not {'create' if how.create else 'open'} '{filename}'"
         if not filename or "\0" in filename:
             raise OpenError(f"{could_not}: {os.strerror(2)}")
-        path = Path(os.path.realpath(filename if anywhere else self._root / filename))
-        if not anywhere and not path.is_relative_to(self._root):
+        path = Path(os.path.realpath(filename if how.anywhere else self._root / filename))
+        if not how.anywhere and not path.is_relative_to(self._root):
             raise OpenError(f"{could_not}: it lies outside the image root '{self._root}'")
-        access = os.O_RDONLY if read_only else os.O_RDWR
+        return path
+
+    def _descriptor(self, path: Path, filename: str, how: OpenHow) -> tuple[int, bool]:
+        could_not = f"Could not {'create' if how.create else 'open'} '{filename}'"
+        access = os.O_RDONLY if how.read_only else os.O_RDWR
         flags = access | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
             try:
-                return path, os.open(path, flags), False
+                return os.open(path, flags), how.replace
             except FileNotFoundError:
-                if not create:
+                if not how.create:
                     raise
-            return path, os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), True
+            return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), True
         except OSError as error:
             raise OpenError(f"{could_not}: {error.strerror}") from None

@@ -9,6 +9,7 @@ from cleancut_reference.block.blkdebug import Blkdebug
 from cleancut_reference.block.request import Blueprint, DiskRequest, Opened, auto_name
 from cleancut_reference.block.values import as_int
 from cleancut_reference.image.image import Image, ImageError
+from cleancut_reference.image.qcow2.image import Qcow2Image
 from cleancut_reference.image.qcow2.opening import CreateOptions, create_qcow2, open_qcow2
 from cleancut_reference.image.raw import RawImage, create_raw
 from cleancut_reference.image.store import MemoryStore, Store
@@ -40,8 +41,21 @@ class OpenFile(Protocol):
     def actual_bytes(self) -> int:
         """The space that the file takes."""
 
+    def keep(self) -> None:
+        """The file stays; one that is to replace another does so now."""
+
     def remove(self) -> None:
         """Remove the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHow:
+    """How a file is opened: `create` makes a missing one, `replace` a new one in any case."""
+
+    read_only: bool = False
+    create: bool = False
+    anywhere: bool = False
+    replace: bool = False
 
 
 class Files(Protocol):
@@ -51,7 +65,7 @@ class Files(Protocol):
     def sector_bytes(self) -> int:
         """The unit of all sizes."""
 
-    def open(self, filename: str, read_only: bool, create: bool, anywhere: bool) -> OpenFile:
+    def open(self, filename: str, how: OpenHow) -> OpenFile:
         """Open a file, or make a missing one; raises OpenError."""
 
 
@@ -94,6 +108,7 @@ class Opener:
     files: Files
     create: bool = False
     anywhere: bool = False
+    replace: bool = False
     next_name: int = 0
     depth: int = 0
 
@@ -112,6 +127,7 @@ class Opener:
             identity=node.file.identity if node.file else "",
             read_only=blueprint.read_only,
             cluster_bytes=node.image.cluster_bytes,
+            named_backing=_named_backing(node, children),
             options=blueprint.options,
             children=children,
             created=any(file.created for file in node.files),
@@ -121,7 +137,8 @@ class Opener:
         match blueprint.driver:
             case "file":
                 filename = str(blueprint.options["filename"])
-                file = self.files.open(filename, blueprint.read_only, self.create, self.anywhere)
+                how = OpenHow(blueprint.read_only, self.create, self.anywhere, self.replace)
+                file = self.files.open(filename, how)
                 return OpenNode("file", RawImage(Layer(file.store), filename), file.store, file)
             case "null-co":
                 size_bytes = as_int("size", blueprint.options.get("size", DEFAULT_NULL_BYTES))
@@ -207,6 +224,14 @@ def _filename(children: dict[str, Opened | str]) -> str:
     return "qcow2"
 
 
+def _named_backing(node: OpenNode, children: dict[str, Opened | str]) -> str:
+    """Where the backing image lies that the header names; empty where it names none."""
+    if not isinstance(node.image, Qcow2Image) or not node.image.header.backing_file:
+        return ""
+    folder, slash, _ = _filename(children).rpartition("/")
+    return folder + slash + node.image.header.backing_file
+
+
 def _beside(children: dict[str, Opened | str], filename: str) -> str:
     """A backing file is looked for beside the image that names it."""
     if filename.startswith(("json:", "nbd:")):
@@ -223,10 +248,22 @@ def format_image(node: OpenNode, request: DiskRequest, backing: Image | None) ->
     """Make a new, empty image in what OPEN has opened; from now on its file stays."""
     store, name = node.store, node.image.name
     if node.driver == "qcow2":
-        options = CreateOptions(request.length_bytes, **request.options)
+        options = CreateOptions(
+            request.length_bytes,
+            backing_file=request.options.get("backing_file"),
+            backing_format=request.options.get("backing_format"),
+        )
         image = create_qcow2(store, name, options, backing)
         node.image, node.store = image, ImageStore(image)
     else:
         node.image = create_raw(store, name, request.length_bytes)
+    if not request.options.get("undoable"):
+        keep(node)
+
+
+def keep(node: OpenNode) -> None:
+    """The files below a node stay, even if OPEN has made them."""
     for file in node.files:
-        file.created = False
+        if file.created:
+            file.keep()
+            file.created = False

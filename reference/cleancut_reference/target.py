@@ -31,7 +31,7 @@ class Target:
         if self.existing:
             image = image_at(self.path, self.format)
         else:
-            image = _new_image(self.path, self.format or _format_of(source))
+            image = new_image(self.path, self.format or _format_of(source))
         plan = Reader(graph).read(image | {"discard": "unmap", "detect-zeroes": "unmap"})
         return DiskRequest(
             Op.OPEN,
@@ -62,9 +62,7 @@ class Target:
 
     def undo_request(self, outcome: Outcome) -> DiskRequest | None:
         """Close what has been opened, and leave everything as it was before."""
-        if not isinstance(outcome, Opened):
-            return None
-        return DiskRequest(Op.UNDO_OPEN, outcome.name, nodes=_names(outcome))
+        return undo_request(outcome) if isinstance(outcome, Opened) else None
 
     def _open_error(self, failed: Failed) -> QmpError:
         """What to answer when the file cannot be opened."""
@@ -78,7 +76,7 @@ def _format_of(node: Node) -> str:
     return "raw" if node.driver == "memory" else node.driver
 
 
-def _new_image(path: str, format: str) -> dict[str, Any]:
+def new_image(path: str, format: str) -> dict[str, Any]:
     """The description of an image that is to be made; raises QmpError where it cannot be."""
     if format not in DRIVERS:
         raise errors.generic(f"Unknown file format '{format}'")
@@ -113,6 +111,11 @@ def _check_opened(graph: Graph, target: Target, source: Node, opened: Opened) ->
         return
     if opened.size_bytes != source.size_bytes:
         raise errors.generic("Source and target image have different sizes")
+
+
+def undo_request(opened: Opened) -> DiskRequest:
+    """Close what has been opened, and remove a file that was made."""
+    return DiskRequest(Op.UNDO_OPEN, opened.name, nodes=_names(opened))
 
 
 def _names(opened: Opened) -> tuple[str, ...]:

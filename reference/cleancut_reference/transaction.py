@@ -127,7 +127,11 @@ class Transaction:
 
         def run(outcome: Outcome) -> Label | None:
             self.phase = Phase.COMMIT
-            return step.run(outcome)
+            try:
+                return step.run(outcome)
+            except QmpError as error:  # the others go on: there is no way back
+                self.error = self.error or error
+                return None
 
         return Step(step.label, run, step.io)
 

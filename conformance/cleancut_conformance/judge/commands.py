@@ -76,6 +76,11 @@ class Command:
         """The arguments of each backup that the command asks for."""
         return [data for kind, data in self.actions() if kind in BACKUPS]
 
+    def snapshots(self) -> list[str]:
+        """The drives whose files become the base of an overlay."""
+        taken = (data for kind, data in self.actions() if kind == "blockdev-snapshot-sync")
+        return [str(data["device"]) for data in taken if "device" in data]
+
     def backup_for(self, job_id: str) -> dict[str, Any] | None:
         """The arguments of the backup whose job bears this id.
 

@@ -1,5 +1,7 @@
 """The rules about data: what images held when they were looked at."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterator
@@ -31,12 +33,21 @@ class Backup:
     end: int | None = None  # where in the log the job's end lies
 
 
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The file of a drive of which a snapshot was taken, and where in the log that was."""
+
+    drive: str
+    cut: int
+
+
 @dataclass(slots=True)
 class Data:
     """What was written, started and seen."""
 
     oracle: Oracle = field(default_factory=Oracle)
     files: dict[str, str] = field(default_factory=dict)  # image path -> drive
+    snapshots: dict[str, Base] = field(default_factory=dict)  # image path -> what it is to hold
     marks: dict[str, int] = field(default_factory=dict)
     backups: dict[str, Backup] = field(default_factory=dict)  # target path -> newest backup
     jobs: dict[str, Backup] = field(default_factory=dict)  # job id -> newest backup
@@ -89,6 +100,11 @@ class Data:
                 self.backups[path] = backup
                 self.jobs[str(data.get("job-id", drive))] = backup
 
+        for drive in command.snapshots():
+            for path in [path for path, name in self.files.items() if name == drive]:
+                del self.files[path]
+                self.snapshots[path] = Base(drive, cut)
+
     def completed(self, job_id: str) -> None:
         """A job has completed without error."""
         if job_id in self.jobs:
@@ -109,6 +125,8 @@ class Data:
                 yield clause, text
         if path in self.files and content is not None:
             yield from self._drive(self.files[path], content)
+        elif path in self.snapshots and content is not None:
+            yield from self._base(self.snapshots[path], content)
         elif path in self.backups:
             yield from self._target(self.backups[path], content)
         self.first_seen.setdefault(path, content)
@@ -122,6 +140,16 @@ class Data:
         at = first_difference(content, expected)
         if at is not None:
             yield "GUEST-WRITE-1", f"drive {drive} {_differs(at, expected, content)}"
+
+    def _base(self, base: Base, content: bytes) -> Iterator[Fault]:
+        """What was written after the snapshot is in the overlay only."""
+        if self.oracle.unknown(base.drive):
+            return
+        expected = self.oracle.content(base.drive, base.cut)
+        at = first_difference(content.ljust(len(expected), b"\0"), expected)
+        if at is not None:
+            text = _differs(at, expected, content)
+            yield "SNAPSHOT-TX-1", f"the base of {base.drive}'s snapshot {text}"
 
     def _target(self, backup: Backup, content: bytes | None) -> Iterator[Fault]:
         if content is None:

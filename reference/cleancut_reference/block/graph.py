@@ -57,6 +57,7 @@ class Graph:
             identity=opened.identity,
             read_only=opened.read_only,
             cluster_bytes=opened.cluster_bytes,
+            named_backing=opened.named_backing,
             children=children,
             options=opened.options,
         )
@@ -174,8 +175,7 @@ class Graph:
         if not for_backup:
             for parent in self.parents(node):
                 if isinstance(parent, Node) and parent.children.get("backing") is node:
-                    name = self.display_name(parent)
-                    reasons.append(f"node is used as backing hd of '{name}'")
+                    reasons.append(f"node is used as backing hd of '{parent.name}'")
         if reasons:
             raise errors.blocked(self.display_name(node), reasons[0])
 

@@ -54,6 +54,7 @@ class Node:
     identity: str = ""
     read_only: bool = False
     cluster_bytes: int = 1  # in which the image is allocated
+    named_backing: str = ""  # what a qcow2 image says stands below it
     children: dict[str, Node] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     breakpoints: dict[str, str] = field(default_factory=dict)  # of blkdebug: tag to event

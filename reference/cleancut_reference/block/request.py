@@ -24,6 +24,10 @@ class Op(StrEnum):
     CLOSE = "close"
     RESIZE = "resize"
     INFO = "info"
+    KEEP = "keep"
+    SET_BACKING = "set-backing"
+    SNAPSHOT = "snapshot"
+    DELETE_SNAPSHOT = "delete-snapshot"
     LISTEN = "listen"
 
 
@@ -64,6 +68,7 @@ class Opened:
     identity: str = ""
     read_only: bool = False
     cluster_bytes: int = 1
+    named_backing: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     children: Mapping[str, "Opened | str"] = field(default_factory=dict)
     created: bool = False
@@ -75,10 +80,11 @@ class DiskRequest:
 
     OPEN opens what the blueprint describes; with `create` a missing file is made, and the content
     of any file stays until FORMAT makes a new image of `length_bytes` in it, with `options` of
-    qcow2 and the image of the node `backing` below it.
-    UNDO_OPEN closes the image and removes a file that OPEN has made. Nodes that the blueprint does
-    not name, as backing images, are numbered from `next_name`. CLOSE names in `nodes` all that is
-    to be closed, topmost first. LISTEN is for the NBD server's socket and no image.
+    qcow2 and the image of the node `backing` below it. UNDO_OPEN closes the image and removes a
+    file that OPEN has made. With `replace` OPEN makes a new file in any case, which takes the name
+    only with KEEP. Nodes that the blueprint does not name, as backing images, are numbered from
+    `next_name`. CLOSE names in `nodes` all that is to be closed, topmost first. LISTEN is for the
+    NBD server's socket and no image.
     """
 
     op: Op
@@ -88,6 +94,7 @@ class DiskRequest:
     data: bytes = b""
     blueprint: Blueprint | None = None
     create: bool = False
+    replace: bool = False
     next_name: int = 0
     nodes: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
