@@ -2,7 +2,8 @@
 
 Spin and TLC read what `cleancut export` writes, and all check the same claims, about states and
 about steps. The counts of states and transitions must agree to the last one; else this ends with 1.
-Times are of the search alone, by wall clock; TLC's includes its start.
+Times are of the search alone, by wall clock and of all threads' CPU; TLC's include its start. A
+ratio is a time over that of our search in one thread (and in two, by wall clock).
 
     python benchmarks/explore.py                    # about a million states; TLC if it is there
     python benchmarks/explore.py --size large       # some 3e7 states; needs 8 GiB of memory
@@ -42,6 +43,7 @@ class Result:
     states: int
     transitions: int
     seconds: float
+    cpu_seconds: float
     bytes_per_state: float | None = None
 
 
@@ -50,14 +52,16 @@ def ours(options: Options, threads: int) -> Result:
     found = explore(options, How(threads))
     name = f"cleancut, {threads} thread" + ("s" if threads > 1 else "")
     per_state = found.bytes / found.states
-    return Result(name, found.states, found.transitions, found.seconds, per_state)
+    counts = found.states, found.transitions
+    return Result(name, *counts, found.seconds, found.cpu_seconds, per_state)
 
 
 def theirs(name: str, found: Counted) -> Result:
     """What another checker found; no claim may break."""
     if found.broken:
         raise SystemExit(f"{name}: {found.broken} breaks")
-    return Result(name, found.states, found.transitions, found.seconds, found.bytes_per_state)
+    times = found.seconds, found.cpu_seconds
+    return Result(name, found.states, found.transitions, *times, found.bytes_per_state)
 
 
 def _with_symmetry(options: Options, results: list[Result]) -> None:
@@ -70,6 +74,19 @@ def _with_symmetry(options: Options, results: list[Result]) -> None:
             print(f"  {one.name} takes {one.seconds / found.seconds:.0f} times as long")
     if found.represented != results[0].states:
         raise SystemExit("the counts differ with symmetry")
+
+
+def _print_table(results: list[Result]) -> None:
+    one, two = results[:2]
+    print(f"{'':<20} {'states':>12} {'transitions':>12} {'wall s':>8} {'CPU s':>8} {'B/state':>8}"
+          f" {'CPU':>7} {'wall':>6} {'wall, 2 threads':>16}")  # fmt: skip
+    for each in results:
+        memory = f"{each.bytes_per_state:8.1f}" if each.bytes_per_state else " " * 8
+        cpu, wall = each.cpu_seconds / one.cpu_seconds, each.seconds / one.seconds
+        times = f"{each.seconds:>8.2f} {each.cpu_seconds:>8.2f}"
+        ratios = f"{cpu:>6.1f}x {wall:>5.1f}x {each.seconds / two.seconds:>15.1f}x"
+        counts = f"{each.states:>12,} {each.transitions:>12,}"
+        print(f"{each.name:<20} {counts} {times} {memory} {ratios}")
 
 
 def _differ(one: Result, other: Result) -> bool:
@@ -100,12 +117,7 @@ def main() -> int:
             results.append(theirs("Spin", found))
         if arguments.tlc and arguments.size != "large":
             results.append(theirs("TLC", run_tlc(model, Path(name), arguments.tlc)))
-    print(f"{'':<20} {'states':>12} {'transitions':>12} {'seconds':>9} {'B/state':>8}  ratio")
-    for one in results:
-        ratio = one.seconds / results[0].seconds
-        memory = f"{one.bytes_per_state:8.1f}" if one.bytes_per_state else " " * 8
-        print(f"{one.name:<20} {one.states:>12,} {one.transitions:>12,} {one.seconds:>9.2f} "
-              f"{memory}  {ratio:.1f}")  # fmt: skip
+    _print_table(results)
     _with_symmetry(options, results)
     if any(_differ(one, results[0]) for one in results):
         print("the counts differ", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import resource
 import shutil
 import subprocess
 import time
@@ -23,12 +24,13 @@ class CheckerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What a checker found; the claim that breaks, or the empty name; seconds by wall clock."""
+    """What a checker found; the claim that breaks, or the empty name; the time it took."""
 
     states: int
     transitions: int
     broken: str
-    seconds: float
+    seconds: float  # by wall clock
+    cpu_seconds: float
     bytes_per_state: float | None = None  # without the stack of the search
 
 
@@ -44,9 +46,7 @@ def run_spin(
     (folder / "model.pml").write_text(promela(model))
     _run(["spin", "-a", "model.pml"], folder)
     _run(["cc", *flags, *PAN_FLAGS, "-o", "pan", "pan.c"], folder)
-    started = time.monotonic()
-    told = _run(["./pan", f"-m{depth}", f"-w{log2_slots}"], folder)
-    seconds = time.monotonic() - started
+    told, seconds, cpu_seconds = _timed(["./pan", f"-m{depth}", f"-w{log2_slots}"], folder)
     broken = re.search(r"assertion violated .*?(\w+)\)? \(at depth", told)
     if "max search depth too small" in told or (broken is None and "errors: 0" not in told):
         raise CheckerError(f"Spin did not finish:\n{told}")
@@ -56,7 +56,7 @@ def run_spin(
     stored = float(_last(r"([\d.]+)\s+total actual memory", told))
     stored -= float(_last(r"([\d.]+)\s+memory used for DFS stack", told))
     found = broken[1] if broken else ""
-    return Counted(states, transitions, found, seconds, stored * 2**20 / states)
+    return Counted(states, transitions, found, seconds, cpu_seconds, stored * 2**20 / states)
 
 
 def run_tlc(model: Elaborated, folder: Path, jar: Path) -> Counted:
@@ -65,15 +65,13 @@ def run_tlc(model: Elaborated, folder: Path, jar: Path) -> Counted:
     (folder / f"{MODULE}.cfg").write_text(config(model))
     command = ["java", "-XX:+UseParallelGC", f"-Djava.io.tmpdir={folder}", "-cp", str(jar)]
     command += ["tlc2.TLC", "-workers", "1", "-deadlock", MODULE]
-    started = time.monotonic()
-    told = _run(command, folder, may_fail=True)
-    seconds = time.monotonic() - started
+    told, seconds, cpu_seconds = _timed(command, folder, may_fail=True)
     broken = re.search(r"(?:Invariant|Action property) (\w+) is violated", told)
     if broken is None and "No error has been found" not in told:
         raise CheckerError(f"TLC did not finish:\n{told[-3000:]}")
     found = re.findall(r"([\d,]+) states generated, ([\d,]+) distinct states found", told)[-1]
     generated, states = (int(number.replace(",", "")) for number in found)
-    return Counted(states, generated - 1, broken[1] if broken else "", seconds)
+    return Counted(states, generated - 1, broken[1] if broken else "", seconds, cpu_seconds)
 
 
 def tlc_jar() -> Path | None:
@@ -82,6 +80,15 @@ def tlc_jar() -> Path | None:
     if spec is None or spec.origin is None or shutil.which("java") is None:
         return None
     return Path(spec.origin).parent / "tla2tools.jar"
+
+
+def _timed(command: list[str], folder: Path, *, may_fail: bool = False) -> tuple[str, float, float]:
+    """What a program prints, its seconds by wall clock, and those of CPU."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    told = _run(command, folder, may_fail=may_fail)
+    seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return told, seconds, cpu_seconds
 
 
 def _run(command: list[str], folder: Path, *, may_fail: bool = False) -> str:
