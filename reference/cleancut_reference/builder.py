@@ -34,25 +34,31 @@ class Builder:
     state: State
     disk: Disk
     faults: Faults
+    dashes: str = "--"
 
     def object(self, text: str) -> None:
         """`--object`; raises UsageError."""
         whole = text
         if not text.startswith("{") and "=" not in text.partition(",")[0]:
             whole = f"qom-type={text}"
-        self._command(f"--object {text!r}", whole, "object-add", object_add)
+        self._command(f"object {text}", whole, "object-add", object_add)
 
     def blockdev(self, text: str) -> None:
         """`--blockdev`; raises UsageError."""
-        self._command(f"--blockdev {text!r}", text, "blockdev-add", blockdev_add)
+        self._command(f"blockdev {text}", text, "blockdev-add", blockdev_add)
 
     def device(self, text: str) -> None:
         """`--device`; raises UsageError."""
-        model, _, rest = text.partition(",")
         try:
-            device_add(self.state, {"driver": model} | split(rest))
+            if text.startswith("{"):
+                arguments = _arguments("device_add", text)
+                check_arguments("device_add", arguments)
+            else:
+                model, _, rest = text.removeprefix("driver=").partition(",")
+                arguments = {"driver": model} | split(rest)
+            device_add(self.state, arguments)
         except QmpError as error:
-            raise UsageError(f"--device {text!r}: {error.desc}") from None
+            raise self._wrong(f"device {text}", error.desc) from None
 
     def _command(
         self, option: str, text: str, command: str, run: Callable[[State, dict[str, Any]], Any]
@@ -65,7 +71,10 @@ class Builder:
             if not isinstance(work, dict):
                 self._perform(work)
         except QmpError as error:
-            raise UsageError(f"{option}: {error.desc}") from None
+            raise self._wrong(option, error.desc) from None
+
+    def _wrong(self, option: str, reason: str) -> UsageError:
+        return UsageError(f"{self.dashes}{option}: {reason}")
 
     def _perform(self, work: Work) -> Any:
         """Go through a command's work at once; files may lie anywhere."""
@@ -87,17 +96,16 @@ class Builder:
 
     def drive(self, text: str) -> None:
         """`--drive`, in our form or in QEMU's; raises UsageError."""
+        ours = self.dashes == "--" and not text.startswith("if=")
         try:
-            option = DriveOption.parse(text) if text.startswith("if=") else _short(text)
-            if self.state.graph.drive(option.id):
-                raise UsageError(f"--drive {option.id} is given twice")
+            option = _short(text) if ours else DriveOption.parse(text)
             check_device_id(self.state.graph, option.id)
             drive = Drive(option.id)
             if option.node is not None:
                 work = open_node(self.state, dict(option.node), called=option.id)
                 drive.root = self._perform(work)
         except QmpError as error:
-            raise UsageError(f"--drive {text!r}: {error.desc}") from None
+            raise self._wrong(f"drive {text}", error.desc) from None
         self.state.graph.drives.append(drive)
 
 

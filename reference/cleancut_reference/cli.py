@@ -9,15 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from cleancut_reference.block.faults import FORM, Fault, FaultError, Faults
-from cleancut_reference.builder import Builder, UsageError
-from cleancut_reference.disk import Disk
-from cleancut_reference.engine import Engine
-from cleancut_reference.files import DiskFiles
+from cleancut_reference.assembly import Wanted, assemble
+from cleancut_reference.block.faults import FORM, FaultError
+from cleancut_reference.builder import UsageError
 from cleancut_reference.machine import Machine
+from cleancut_reference.qmp.clients import listening
 from cleancut_reference.qmp.server import Server
-from cleancut_reference.schedule import Fair, Seeded
-from cleancut_reference.state import State
 from cleancut_reference.unix_socket import SocketError, listen
 
 EXAMPLES: Final = """\
@@ -73,34 +70,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def build(options: argparse.Namespace) -> Machine:
-    """The machine that the options describe; raises UsageError or FaultError."""
-    if not options.image_root.is_dir():
-        raise UsageError(f"--image-root {str(options.image_root)!r} is no directory")
-    rules = [Fault.parse(text) for text in options.fault]
-    builder = Builder(State(), Disk(DiskFiles(options.image_root)), Faults(rules))
-    for text in options.object:
-        builder.object(text)
-    for text in options.blockdev:
-        builder.blockdev(text)
-    for text in options.drive:
-        builder.drive(text)
-    for text in options.device:
-        builder.device(text)
-    if options.S:
-        builder.state.run_state = "prelaunch"
-    names = [drive.name for drive in builder.state.graph.drives]
-    for rule in rules:
-        if rule.node.removesuffix(".target") not in names:
-            raise UsageError(f"--fault: no drive is called {rule.node!r}; known: {names}")
-    choose = Fair() if options.seed is None else Seeded(options.seed)
-    return Machine(Engine(builder.state), builder.disk, builder.faults, choose)
+def wanted(options: argparse.Namespace) -> Wanted:
+    """What the options ask for."""
+    return Wanted(
+        objects=options.object,
+        blockdevs=options.blockdev,
+        drives=options.drive,
+        devices=options.device,
+        faults=options.fault,
+        paused=options.S,
+        image_root=options.image_root,
+        seed=options.seed,
+    )
 
 
 async def _serve(machine: Machine, path: Path) -> int:
     listener = listen(path)
     inode = path.lstat().st_ino
-    task = asyncio.ensure_future(Server(machine, listener).run())
+    task = asyncio.ensure_future(Server(machine, listening(listener)).run())
     received: list[int] = []
 
     def stop(number: int) -> None:
@@ -131,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if scheme != "unix" or not path:
             raise UsageError(f"--qmp {options.qmp!r} is not of the form unix:PATH")
-        return asyncio.run(_serve(build(options), Path(path)))
+        return asyncio.run(_serve(assemble(wanted(options)), Path(path)))
     except (UsageError, FaultError, SocketError) as error:
         print(f"cleancut serve: {error}", file=sys.stderr)
         return 2

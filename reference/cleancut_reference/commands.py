@@ -30,7 +30,12 @@ from cleancut_reference.transaction import Transaction
 from cleancut_reference.waiting import WaitForShutdown
 from cleancut_spec import cites
 
-VERSION: Final = {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": "cleancut 0.1.0"}
+QEMU_VERSION: Final = "7.2.0"
+PACKAGE: Final = "cleancut 0.1.0"
+_PARTS: Final = dict(
+    zip(("major", "minor", "micro"), map(int, QEMU_VERSION.split(".")), strict=True)
+)
+VERSION: Final = {"qemu": _PARTS, "package": PACKAGE}
 
 Arguments = dict[str, Any]
 
@@ -69,10 +74,15 @@ def query_block_jobs(state: State, arguments: Arguments) -> Any:
     return [block_job_info(state, job) for job in reversed(state.jobs)]
 
 
-@cites("JOB-QUIT-1")
 def quit_server(state: State, arguments: Arguments) -> WaitForShutdown:
+    """End."""
+    return shut_down(state, "host-qmp-quit")
+
+
+@cites("JOB-QUIT-1")
+def shut_down(state: State, reason: str) -> WaitForShutdown:
     """Remove every export and cancel every job, then end."""
-    data = {"guest": False, "reason": "host-qmp-quit"}
+    data = {"guest": False, "reason": reason}
     state.outbox.append(Event("SHUTDOWN", data))
     exports.shut_down_all(state)
     for job in state.jobs:

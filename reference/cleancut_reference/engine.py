@@ -7,13 +7,13 @@ the schedule's business. Equal inputs and equal schedule give equal outputs.
 from collections import deque
 from collections.abc import Generator, Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from cleancut_reference import exports
 from cleancut_reference.block import guest
 from cleancut_reference.block.gates import pass_gates, throttled_until_ns
 from cleancut_reference.block.request import Outcome
-from cleancut_reference.commands import COMMANDS, TRANSACTIONS
+from cleancut_reference.commands import COMMANDS, TRANSACTIONS, shut_down
 from cleancut_reference.errors import QmpError, command_not_found
 from cleancut_reference.jobs import backup, ending
 from cleancut_reference.jobs.job import Job
@@ -28,6 +28,8 @@ from cleancut_spec import cites
 from cleancut_spec.schedule import Label
 
 Request = dict[str, Any]
+
+_HOST_SIGNAL: Final[Request] = {}
 
 
 class Engine:
@@ -49,6 +51,11 @@ class Engine:
         """The client has gone: what it queued is dropped, what it began goes on unanswered."""
         self._queue.clear()
         self._unheard = self.current is not None
+
+    def end(self) -> None:
+        """The host wants an end: it comes as with `quit`, after the command under way."""
+        self.hang_up()
+        self._queue.append((_HOST_SIGNAL, None))
 
     def advance(self, now_ns: int) -> None:
         """It is now `now_ns`, on a clock that never goes back."""
@@ -103,6 +110,7 @@ class Engine:
 
         def run(_: Outcome) -> Label | None:
             self._request, result = self._queue.popleft()
+            self._unheard = self._request is _HOST_SIGNAL
             try:
                 result = self._execute(self._request) if result is None else result
             except QmpError as error:
@@ -119,6 +127,8 @@ class Engine:
 
     @cites("QMP-UNKNOWN-1", "ARG-TYPE-1")
     def _execute(self, request: Request) -> Any:
+        if request is _HOST_SIGNAL:
+            return shut_down(self.state, "host-signal")
         name = request["execute"]
         if name not in COMMANDS:
             raise command_not_found(f"The command {name} has not been found")

@@ -54,12 +54,18 @@ class DiskFile:
 
 
 class DiskFiles:
-    """Opens regular files under `root`, and those of the command line anywhere."""
+    """Opens regular files under `root`, and those of the command line anywhere.
+
+    With `widen`, what lies in the folder of such a file may be opened from then on, if the file was
+    opened for writing: a backing file that an image names widens nothing.
+    """
 
     sector_bytes: Final = SECTOR_BYTES
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, widen: bool = False) -> None:
         self._root = root.resolve()
+        self._folders = {self._root}
+        self._widen = widen
 
     def open(self, filename: str, how: OpenHow) -> DiskFile:
         """Open a file; its content stays as it is. Raises OpenError."""
@@ -70,6 +76,8 @@ class DiskFiles:
                 raise OpenError(f"Could not create '{filename}': {os.strerror(21)}")
             path = path.with_name(f".{path.name}.{os.getpid()}.new")
         descriptor, created = self._descriptor(path, filename, how)
+        if how.anywhere and not how.read_only and self._widen and path.parent != Path("/"):
+            self._folders.add(path.parent)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             os.close(descriptor)
@@ -85,7 +93,7 @@ class DiskFiles:
         if not filename or "\0" in filename:
             raise OpenError(f"{could_not}: {os.strerror(2)}")
         path = Path(os.path.realpath(filename if how.anywhere else self._root / filename))
-        if not how.anywhere and not path.is_relative_to(self._root):
+        if not how.anywhere and not any(path.is_relative_to(folder) for folder in self._folders):
             raise OpenError(f"{could_not}: it lies outside the image root '{self._root}'")
         return path
 

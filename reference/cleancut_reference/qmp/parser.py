@@ -71,7 +71,8 @@ def _parse(text: str) -> Any:
     while True:
         token = _TOKEN.match(text, at)
         if token is None:
-            raise _NoJson("expecting value")
+            rest = text[at:].strip()
+            raise _NoJson(f"stray '{rest}'" if rest else "premature EOI")
         at = token.end()
         parser.next(token)
         if not parser.stack:

@@ -1,9 +1,8 @@
-"""The QMP server: a unix socket, the clock, and the loop that lets the machine run."""
+"""The QMP server: the clients, the clock, and the loop that lets the machine run."""
 
 import asyncio
 import contextlib
 import json
-import socket
 import sys
 import time
 from typing import Any, Final
@@ -20,6 +19,7 @@ from cleancut_reference.outputs import (
     Shutdown,
     StopListening,
 )
+from cleancut_reference.qmp.clients import Clients
 from cleancut_reference.qmp.session import Session
 from cleancut_spec import cites
 
@@ -31,9 +31,9 @@ MAX_UNSENT_BYTES: Final = 64 << 20
 class Server:
     """Serves one client after the other; the machine runs whether one is there or not."""
 
-    def __init__(self, machine: Machine, listener: socket.socket) -> None:
+    def __init__(self, machine: Machine, clients: Clients) -> None:
         self._machine = machine
-        self._listener = listener
+        self._clients = clients
         self._writer: asyncio.StreamWriter | None = None
         self._work = asyncio.Event()
         self._ended = False
@@ -49,6 +49,11 @@ class Server:
                 clients.cancel()
         finally:
             self._nbd.close()
+
+    def end(self) -> None:
+        """The host wants an end, as by a signal."""
+        self._machine.engine.end()
+        self._work.set()
 
     async def _run_machine(self) -> None:
         engine = self._machine.engine
@@ -82,10 +87,7 @@ class Server:
         self._work.clear()
 
     async def _serve_clients(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            connection, _ = await loop.sock_accept(self._listener)
-            reader, writer = await asyncio.open_unix_connection(sock=connection)
+        async for reader, writer in self._clients:
             self._writer = writer
             self._greet()
             try:
