@@ -22,6 +22,8 @@ SUMMARY: Final = {
     "serve": "the reference server: drives in memory or files, served over QMP",
     "judge": "judge recorded dialogues again",
     "report": "compare runs of the suite: targets, versions, as a table or a page",
+    "record": "stand between a client and a server, and write a trace",
+    "convert": "convert libvirt's log of its monitors to traces",
     "explain": "what a clause says, and which cases check it",
     "prove": "prove the properties of the model for any number of drives",
     "explore": "explore every interleaving of a small instance of the model",

@@ -38,6 +38,10 @@ class Decoder:
             yield from self._line(line)
         yield from self._rest()
 
+    def rest(self) -> bytes:
+        """What has come and is no complete value."""
+        return self._bytes
+
     def _line(self, line: bytes) -> Iterator[Any]:
         try:
             text = line.decode().strip(_WHITE)
@@ -49,14 +53,14 @@ class Decoder:
             yield line
 
     def _rest(self) -> Iterator[Any]:
-        """Values that stand complete at the end of what has come, without a newline."""
+        """Objects that stand complete at the head of what has come, without a newline."""
         try:
-            text = self._bytes.decode().strip(_WHITE)
-            if text.endswith("}"):
+            text = self._bytes.decode().lstrip(_WHITE)
+            while text.startswith("{") and "}" in text:
                 value, end = self._json.raw_decode(text)
-                if end == len(text):
-                    self._bytes = b""
-                    yield value
+                text = text[end:].lstrip(_WHITE)
+                self._bytes = text.encode()
+                yield value
         except (ValueError, RecursionError):
             return
 

@@ -2,7 +2,8 @@
 
 Each line is an object with `dir` and `t` (seconds since the start). By `dir`:
 
-- `meta`: `note` is an object; the first line is the header, the last the footer
+- `meta`: `note` is an object; the first line is the header, the last the footer; a header with
+  `joined` belongs to a recorder that came late: jobs may have begun before, and the greeting too
 - `send`, `recv`: one message, `msg`, or `raw` (text) where it is no JSON
 - `io`: `note.guest` names a drive and `note.cmd` the request; with `note.result`
   (`ok` or an errno name) it tells how the request ended

@@ -110,7 +110,7 @@ def accepted(command: Command, jobs: Jobs, drives: set[str]) -> Iterator[Fault]:
         job = jobs.live.get(command.job_id)
         if job is not None:
             yield from _accepted_verb(command, job)
-        elif command.job_id not in jobs.ended:
+        elif command.job_id not in jobs.ended and not jobs.joined:
             yield "JOB-NONE-1", f"{command.name} of {command.job_id!r} succeeds"
         if command.verb == "set-speed" and _negative(arguments):
             yield "ARG-SPEED-1", f"speed {arguments['speed']} is accepted"
@@ -175,7 +175,8 @@ def refused(command: Command, error: dict[str, Any], jobs: Jobs) -> Iterator[Fau
                 yield "TX-ATOMIC-1", f"the command fails, and its job {job_id!r} had started"
     elif command.verb and jobs.profile.job_status_events and _well_formed(command):
         job_id, known = command.job_id, error["class"] == "DeviceNotActive"
-        if job_id not in jobs.live and not known and command.of_block_job:
+        unknown = job_id not in jobs.live and not jobs.stranger(job_id)
+        if unknown and not known and command.of_block_job:
             yield "JOB-NONE-1", f"job {job_id!r} does not exist; the class is {error['class']}"
         if job_id in jobs.live and known:
             yield "JOB-LIST-1", f"job {job_id!r} exists; the class is {error['class']}"

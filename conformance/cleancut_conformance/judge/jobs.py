@@ -58,11 +58,18 @@ class Jobs:
     live: dict[str, Job] = field(default_factory=dict)
     ended: dict[str, Job] = field(default_factory=dict)
     asked: set[tuple[str, str]] = field(default_factory=set)  # `finalize` or `dismiss` of a job
+    joined: bool = False  # the recorder came late: jobs may exist whose beginning it did not see
+
+    def stranger(self, job_id: str) -> bool:
+        """Whether the job may have begun before the trace, so that nothing is known of it."""
+        return self.joined and job_id not in self.live and job_id not in self.ended
 
     def status_change(self, data: Any, backup: dict[str, Any] | None) -> Iterator[Fault]:
         """A JOB_STATUS_CHANGE; `backup` is what the command under way asks of a new job."""
         job_id, status = data["id"], Status(data["status"])
         job = self.live.get(job_id)
+        if status is not Status.CREATED and self.stranger(job_id):
+            return
         if job is None:
             if status is not Status.CREATED:
                 clause = "EV-LAST-1" if job_id in self.ended else "JOB-STATUS-1"
@@ -85,6 +92,8 @@ class Jobs:
         """A BLOCK_JOB_COMPLETED or BLOCK_JOB_CANCELLED."""
         job_id, failed = data["device"], "error" in data
         job = self.live.get(job_id)
+        if self.stranger(job_id):
+            return
         if job is None:
             clause = "EV-LAST-1" if job_id in self.ended else "EV-FINAL-1"
             yield clause, f"{name} of job {job_id!r}, which does not exist"
@@ -101,6 +110,8 @@ class Jobs:
     def pending_event(self, data: Any) -> Iterator[Fault]:
         """A BLOCK_JOB_PENDING."""
         job = self.live.get(data["id"])
+        if self.stranger(data["id"]):
+            return
         if job is None or job.status is not Status.PENDING or job.announced:
             yield "JOB-MANUAL-1", f"BLOCK_JOB_PENDING of job {data['id']!r}, which is not pending"
         else:
@@ -110,6 +121,8 @@ class Jobs:
         """A BLOCK_JOB_ERROR."""
         job_id, operation, action = data["device"], data["operation"], data["action"]
         job = self.live.get(job_id)
+        if self.stranger(job_id):
+            return
         if job is None or not job.started:
             yield "EV-ERROR-1", f"BLOCK_JOB_ERROR of job {job_id!r}, which does not run"
             return
@@ -135,7 +148,7 @@ class Jobs:
             seen[entry[name]] = entry
             job = self.live.get(entry[name])
             if job is None:
-                if self.profile.job_status_events:
+                if self.profile.job_status_events and not self.stranger(entry[name]):
                     yield "JOB-LIST-1", f"job {entry[name]!r} is listed and does not exist"
                 continue
             if entry.get("status", job.status) != job.status:

@@ -35,6 +35,7 @@ class Judge:
         self._busy: list[str] = []  # drives that the command under way cannot have
         self._index = -1
         self._greeted = self._negotiated = False
+        self._greeting_seen = False  # a recorder that came late knows no greeting
         self._drives: set[str] = set()
         self._quit = self._shutdown = self._footer = False
         self._daemon = False  # a storage daemon has no machine whose end it could announce
@@ -89,6 +90,8 @@ class Judge:
     def _meta(self, note: dict[str, Any]) -> Iterator[Fault]:
         if self._index == 0:
             self._data.header(note)
+            self._jobs.joined = bool(note.get("joined"))
+            self._greeted = self._negotiated = self._jobs.joined
             self._drives = set(note.get("drives", {}))
             self._daemon = "storage-daemon" in str(note.get("cmdline", [])[:1])
             for word in note.get("cmdline", []):
@@ -138,9 +141,10 @@ class Judge:
             yield "QMP-BAD-1", f"neither reply nor event: {sorted(message)}"
 
     def _greeting(self, greeting: Any) -> Iterator[Fault]:
-        if self._greeted and (self._open or self._jobs.live):
+        if self._greeting_seen and (self._open or self._jobs.live):
             yield "QMP-GREET-1", "a second greeting"
-        self._greeted, self._negotiated = True, False
+        self._greeted = self._greeting_seen = True
+        self._negotiated = False
         qemu = greeting["version"]["qemu"]
         if not isinstance(greeting["capabilities"], list):
             yield "QMP-GREET-1", "the greeting has no list of capabilities"
@@ -247,7 +251,7 @@ class Judge:
             return
         for command in self._open:
             yield "QMP-ORDER-1", f"record {command.index}, {command.name!r}, is never answered"
-        if not self._shutdown and not self._daemon:
+        if not self._shutdown and not self._daemon and not self._jobs.joined:
             yield "JOB-QUIT-1", "quit without the event SHUTDOWN"
         for job in self._jobs.live.values():
             if job.backup is not None and job.started and not job.final:
