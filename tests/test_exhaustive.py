@@ -79,6 +79,7 @@ NOT_THERE = {
     "empties_targets_in_prepare": "the bench has disks of its own",
     "takes_a_second_job": "no other command starts a job in these instances",
     "loses_ids": "the model has no wire",
+    "writes_below_the_snapshot": "the bench takes no snapshots",
     "knows_no_class_of_errors": "the model has no error texts",
 }
 
@@ -96,8 +97,11 @@ def test_each_wrong_engine_has_its_place() -> None:
 
 
 def part_with(name: str, options: Options, results: Any) -> None:
-    WRONG[name].patch()
-    results.put(agree(options, processes=1))
+    try:
+        WRONG[name].patch()
+        results.put(agree(options, processes=1))
+    except BaseException as error:
+        results.put(error)
 
 
 def agree_with(name: str, options: Options) -> Agreement:
@@ -106,8 +110,10 @@ def agree_with(name: str, options: Options) -> Agreement:
     results = context.Queue()
     process = context.Process(target=part_with, args=(name, options, results))
     process.start()
-    found: Agreement = results.get(timeout=120)
+    found: Agreement | BaseException = results.get(timeout=120)
     process.join()
+    if isinstance(found, BaseException):
+        raise found
     return found
 
 

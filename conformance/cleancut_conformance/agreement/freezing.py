@@ -219,7 +219,7 @@ def _generate(
             f"    {put.format(name=name, value=thawed_value.format(i=i))}"
             for i, name in enumerate(names)
         ],
-        *[f"    {put.format(name=name, value=f'reset[{name!r}]')}" for name in reset],
+        *[f"    {put.format(name=name, value=f'reset[{name!r}]()')}" for name in reset],
         "    return o",
     ]
     space = {"PLAIN": PLAIN, "freezers": freezers, "thawers": thawers, "each": each,
