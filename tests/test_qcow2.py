@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cleancut_reference.image.image import Bitmap, Status
+from cleancut_reference.image.qcow2.check import check
 from cleancut_reference.image.qcow2.image import Qcow2Image
 from cleancut_reference.image.qcow2.opening import CreateOptions, create_qcow2, open_qcow2
 from cleancut_reference.image.raw import RawImage
@@ -212,6 +213,52 @@ def test_the_space_of_a_deleted_snapshot_is_used_again() -> None:
     image.close()
     assert store.size_bytes == full
     assert_clean(store)
+
+
+def test_what_is_cut_off_does_not_come_back() -> None:
+    image, store = image_of(MIB, cluster_bytes=4096)
+    image.write(0, b"a" * MIB)
+    image.flush()
+    full = store.size_bytes
+    image.resize(5000)
+    image.resize(MIB)
+    assert image.read(0, MIB) == b"a" * 5000 + bytes(MIB - 5000)
+    image.write(5000, b"b" * (MIB - 5000))
+    image.close()
+    assert store.size_bytes <= full + 8192
+    assert_clean(store)
+
+
+def test_nothing_old_lies_past_the_end_of_the_disk() -> None:
+    image, store = image_of(4096 + 100, cluster_bytes=4096)
+    image.write(0, b"secret" * 682)
+    image.write(4096, b"end")
+    image.discard(0, 4096)
+    image.flush()
+    image.discard(4096, 100)
+    image.write(4096, b"end")
+    place = next(image.block_status(4096, 100)).host_offset_bytes
+    assert place is not None and store.read(place, 4096) == b"end" + bytes(4093)
+
+
+def test_an_image_that_is_dirty_is_counted_anew() -> None:
+    image, store = image_of(cluster_bytes=4096, lazy_refcounts=True)
+    image.write(0, b"a" * MIB)
+    image.create_snapshot("one")
+    image.write(0, b"b" * 9000)
+    image.close()
+    content = image.read(0, MIB)
+    header = image.header
+    block = int.from_bytes(store.read(header.refcount_table_offset, 8), "big")
+    store.write(block + 16, bytes(range(200)))
+    l1 = int.from_bytes(store.read(header.l1_offset, 8), "big")
+    store.write(header.l1_offset, (l1 ^ 1 << 63).to_bytes(8, "big"))
+    store.write(79, b"\1")
+    assert check(store, "image").corruptions
+    image = open_qcow2(store, "image")
+    assert_clean(store)
+    assert image.read(0, MIB) == content
+    assert not image.header.incompatible
 
 
 def test_discarded_space_is_used_again() -> None:

@@ -42,7 +42,8 @@ class FailingStore(MemoryStore):
 class Guest:
     """Uses an image at random, and knows what each sector may hold."""
 
-    def __init__(self, seed: int, cluster_bytes: int) -> None:
+    def __init__(self, seed: int, cluster_bytes: int, with_bitmaps: bool = True) -> None:
+        self.with_bitmaps = with_bitmaps
         self.rng = random.Random(seed)
         self.store = FailingStore()
         options = CreateOptions(SECTORS * SECTOR_BYTES, cluster_bytes)
@@ -55,7 +56,7 @@ class Guest:
         count = min(self.rng.choice((1, 3, 20, 60)), SECTORS - first)
         offset, length = first * SECTOR_BYTES, count * SECTOR_BYTES
         data = self.rng.randbytes(8) * (length // 8)
-        match self.rng.randrange(8):
+        match self.rng.randrange(8 if self.with_bitmaps else 7):
             case 0 | 1 | 2:
                 self.change(first, data, lambda: self.image.write(offset, data))
             case 3:
@@ -130,6 +131,20 @@ def test_a_failing_disk_damages_nothing(cluster_bytes: int, lasting: bool) -> No
         for _ in range(8):
             guest.act()
         guest.check()
+
+
+@pytest.mark.parametrize("cluster_bytes", [512, 4096])
+def test_what_a_failure_took_is_given_back(cluster_bytes: int) -> None:
+    for seed in range(40):
+        guest = Guest(seed, cluster_bytes, with_bitmaps=False)
+        for _ in range(6):
+            guest.act()
+        guest.store.until_failure = seed + 1
+        for _ in range(6):
+            guest.act()
+        guest.store.until_failure = -1
+        guest.image.close()
+        assert_clean(guest.store)
 
 
 def test_without_a_failure_nothing_leaks() -> None:

@@ -206,6 +206,7 @@ class Qcow2Image:
         """Refuse a change of a read-only image; let bitmaps not be trusted once data changes."""
         if not self.writable:
             raise ImageError(self.name, "access", "the image is open for reading only")
+        self._metadata.settle()
         if self._metadata.header.autoclear & ~BITMAPS_VALID:
             self._metadata.publish(autoclear=self._metadata.header.autoclear & BITMAPS_VALID)
         if data and self._bitmaps_stored:

@@ -34,10 +34,13 @@ class Metadata:
         self.name = name
         self.header = header
         self.geometry = header.geometry
+        self._unsettled = False
+        self._replaced: list[tuple[int, int]] = []  # clusters of old refcounts, not free yet
         self.reload()
 
     def reload(self) -> None:
         """Forget everything that is in memory alone."""
+        self._replaced.clear()
         self.refcounts = Refcounts(self.store, self.name, self.header)
         self.allocator = Allocator(self.refcounts)
         self.tables = Tables(self.store, self.name, self.header, self.allocator)
@@ -58,6 +61,7 @@ class Metadata:
 
     def commit(self) -> None:
         """Write back what is in memory alone, in the safe order."""
+        self.settle()
         if not (self.tables.dirty or self.refcounts.dirty or self.allocator.has_dropped):
             return
         self._write_refcounts()
@@ -75,16 +79,37 @@ class Metadata:
 
     def publish(self, **fields: Any) -> None:
         """Replace fields of the header, all at once; what they refer to must be safe already."""
+        self.settle()
         header = replace(self.header, **fields)
-        self.store.write(0, header.pack(self.name))
+        data = header.pack(self.name)
+        self._unsettled = True
+        self.store.write(0, data)
         self.store.barrier()
         self.header = header
+        self._unsettled = False
+
+    def settle(self) -> None:
+        """Put the header back if replacing it failed: nobody knows which one a crash would leave.
+
+        Until that is done nothing may be changed, since clusters that are free for the one header
+        are in use for the other.
+        """
+        if self._unsettled:
+            self.store.write(0, self.header.pack(self.name))
+            self.store.barrier()
+            self._unsettled = False
 
     def _write_refcounts(self) -> None:
         """Write the refcounts that have changed, to a new place if the table is too small."""
         while self.refcounts.rebuild_needed:
             fields, old = self.refcounts.rebuild()
-            self.publish(**fields)
+            self._replaced += old
+            try:
+                self.publish(**fields)
+            except OSError:
+                self.refcounts.rebuild_needed = True
+                raise
+            old, self._replaced = self._replaced, []
             for first, count in old:
                 self.allocator.give_back(first, count)
         self.refcounts.write_back()
