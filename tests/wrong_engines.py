@@ -22,7 +22,7 @@ from cleancut_reference.actions import backup as backup_action
 from cleancut_reference.actions import snapshot
 from cleancut_reference.block import guest
 from cleancut_reference.block.graph import Graph
-from cleancut_reference.block.request import Blueprint, Failed
+from cleancut_reference.block.request import DiskRequest, Failed
 from cleancut_reference.disk import Disk
 from cleancut_reference.errors import no_job
 from cleancut_reference.jobs import backup, ending, verbs
@@ -126,17 +126,15 @@ def writes_where_the_copy_failed() -> None:
 
 def empties_targets_in_prepare() -> None:
     """A target is made anew before it is known that the transaction succeeds (as QEMU does)."""
-    right = Disk.open
+    right = Disk.perform
 
-    def wrong(
-        self: Disk, blueprint: Blueprint, create: bool = False, anywhere: bool = False
-    ) -> Any:
-        opened = right(self, blueprint, create, anywhere)
-        if create and not isinstance(opened, Failed):
-            self.nodes[blueprint.name].image.resize(0)
-        return opened
+    def wrong(self: Disk, request: DiskRequest) -> Any:
+        outcome = right(self, request)
+        if request.create and request.blueprint and not isinstance(outcome, Failed):
+            self.nodes[request.blueprint.name].image.resize(0)
+        return outcome
 
-    Disk.open = wrong  # type: ignore[method-assign]
+    Disk.perform = wrong  # type: ignore[method-assign]
 
 
 def writes_below_the_snapshot() -> None:
@@ -152,7 +150,7 @@ def takes_a_second_job() -> None:
         return right(self, name).performer
 
     Graph.find = wrong  # type: ignore[method-assign]
-    Graph.check_not_blocked = lambda self, node: None  # type: ignore[method-assign]
+    Graph.check_not_blocked = lambda self, node, for_backup=False: None  # type: ignore[method-assign]
 
 
 def stops_at_pause_only_in_words() -> None:
