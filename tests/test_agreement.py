@@ -16,9 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from cleancut_model.backup import Options as ModelOptions
 from cleancut_model.compiled import compile_model
 from cleancut_model.concrete import NotEnabled, Run
-from cleancut_reference.block.request import Op
+from cleancut_reference.actions.bitmap import BitmapAction
+from cleancut_reference.block.dirty_bitmap import DirtyBitmap
+from cleancut_reference.block.request import Blueprint, Op, Opened
 from cleancut_reference.block.traffic import Phase as GuestPhase
-from cleancut_reference.jobs.job import Job
+from cleancut_reference.jobs.job import COPIED, Job
 from cleancut_reference.state import Options
 from cleancut_reference.step import Step
 from cleancut_reference.transaction import Phase, Transaction
@@ -26,7 +28,7 @@ from cleancut_spec.jobs import Status
 from cleancut_spec.schedule import STEPS, Label
 from tests.engine_harness import Harness, backup_action
 
-DRIVES, CLUSTERS, VALUES, CLUSTER_BYTES = 2, 2, 3, 4
+DRIVES, CLUSTERS, VALUES, CLUSTER_BYTES = 2, 2, 3, 512
 NONE = bytearray(CLUSTERS)
 ERRNOS = ("EIO", "ENOSPC")
 #: For source and target: each policy on each side.
@@ -53,7 +55,18 @@ INSTANCES = (
     options(("report", "report"), grouped=True),
     options(("stop", "report"), manual=True),
     options(("report", "stop"), grouped=True, manual=True),
+    options(("report", "report"), sync="incremental", grouped=True),
+    options(("stop", "report"), sync="bitmap", bitmap_mode="always"),
+    options(("report", "ignore"), sync="bitmap", bitmap_mode="never", manual=True),
+    options(("report", "report"), sync="none"),
+    options(("report", "report"), changes=True),
 )
+
+#: What a transaction does to the bitmaps of its drives: the first has none yet.
+CHANGES = (("add", "clear"), ("add", "disable"), ("add", "merge"), ("add", "add"), ("clear", "add"))
+
+#: Steps of a transaction whose order the model leaves open where there are bitmap actions.
+BY_TRANSACTION = ("prepare", "rollback", "commit", "drain", "undrain", "reply", "refuse")
 
 
 class Both:
@@ -64,6 +77,33 @@ class Both:
         self.model = Run(instance)
         small = Options(CLUSTER_BYTES, max_chunk_bytes=CLUSTER_BYTES, retry_delay_ns=0)
         self.engine = Harness([CLUSTERS * CLUSTER_BYTES] * DRIVES, small)
+        self.transaction: Transaction | None = None
+        self.changes = CHANGES[0]
+        if instance.sync == "none":
+            self._add_target_nodes()
+        if instance.records:
+            for index, drive in enumerate(self.engine.state.graph.drives):
+                assert drive.root is not None
+                drive.root.bitmaps += self._bitmaps(index)
+
+    def _add_target_nodes(self) -> None:
+        """Nodes for targets: with sync none a new image would need a backing file."""
+        for index in range(DRIVES):
+            plan = Blueprint(f"d{index}.target", "memory", {"size": CLUSTERS * CLUSTER_BYTES})
+            opened = self.engine.disk.open(plan)
+            assert isinstance(opened, Opened)
+            self.engine.state.graph.build(opened).monitor_owned = True
+
+    def _bitmaps(self, index: int) -> list[DirtyBitmap]:
+        """A drive's bitmaps at first; with bitmap actions there is another, and one is missing."""
+        size_bytes = CLUSTERS * CLUSTER_BYTES
+        own = DirtyBitmap("b", CLUSTER_BYTES, size_bytes)
+        if not self.options.changes:
+            return [own]
+        more = DirtyBitmap("more", CLUSTER_BYTES, size_bytes, enabled=False)
+        if index == 0:
+            more.mark(0, size_bytes)
+        return [more] if index == 0 else [more, own]
 
     # ---- what the engine's state is to the model
 
@@ -96,7 +136,50 @@ class Both:
             "bbuf": [_first(copy.data) if copy else 0 for copy in copies],
             "src": [self._values(self.engine.images[name]) for name in names],
             "tgt": [self._target(name) for name in names],
-            "copied": [[bool(x) for x in (job.copied if job else NONE)] for job in jobs],
+            "copied": [[x == COPIED for x in (job.copied if job else NONE)] for job in jobs],
+            **(self._bits(jobs) if self.options.records else {}),
+            **(self._changes() if self.options.changes else {}),
+        }
+
+    def _bits(self, jobs: list[Job | None]) -> dict[str, Any]:
+        """What the bitmaps have; the model freezes them at the commit."""
+        created = [job is not None and job.status is Status.CREATED for job in jobs]
+        started = [job is not None and not new for job, new in zip(jobs, created, strict=True)]
+        found = [self._bitmap(index) for index in range(DRIVES)]
+        current = [
+            bitmap.successor if bitmap and bitmap.successor and on else bitmap
+            for bitmap, on in zip(found, started, strict=True)
+        ]
+        dirty = [[bool(x) for x in (b.bits if b else NONE)] for b in current]
+        if not self.options.bitmaps:
+            return {"dirty": dirty}
+        known = self.model.read()["todo"]
+        frozen = [
+            bitmap.bits if bitmap and on else old
+            for bitmap, on, old in zip(found, started, known, strict=True)
+        ]
+        return {"dirty": dirty, "todo": [[bool(x) for x in row] for row in frozen]}
+
+    def _bitmap(self, index: int) -> DirtyBitmap | None:
+        """The drive's own bitmap, wherever the filter stands."""
+        root = self.engine.state.graph.drives[index].root
+        return root.performer.bitmap("b") if root else None
+
+    def _changes(self) -> dict[str, Any]:
+        """What the transaction has done to the bitmaps, and can still undo."""
+        found = [self._bitmap(index) for index in range(DRIVES)]
+        actions = self.transaction.actions if self.transaction else []
+        done = {a.before.node.index: a for a in actions if isinstance(a, BitmapAction) and a.before}
+        undoable = self._tx() in ("PREPARE", "ROLLBACK")
+        kept = [
+            done[d].before.bits if undoable and d in done and _change(done[d]) in KEEPING else NONE
+            for d in range(DRIVES)
+        ]
+        return {
+            "there": [bitmap is not None for bitmap in found],
+            "on": [bitmap is not None and bitmap.enabled for bitmap in found],
+            "change": [_change(done[d]) if d in done else "UNCHANGED" for d in range(DRIVES)],
+            "backup": [[bool(x) for x in row] for row in kept],
         }
 
     def _tx(self) -> str:
@@ -136,7 +219,8 @@ class Both:
         return [cell[0] for cell in cells]
 
     def _target(self, name: str) -> list[int]:
-        image = self.engine.files.get(f"{name}.target")
+        node = self.engine.disk.nodes.get(f"{name}.target")
+        image = node.image if node else self.engine.files.get(f"{name}.target")
         return self._values(image) if image and image.size_bytes else [0] * CLUSTERS
 
     def compare(self) -> None:
@@ -149,6 +233,13 @@ class Both:
             for label in self.model.enabled()
             if not STEPS[label.name].by_client and not label.name.startswith("fail_")
         }
+        if self.options.changes:
+            open_order = {x for x in allowed if x.name.startswith(BY_TRANSACTION)}
+            refused = {x for x in offered - allowed if x.name.startswith("prepare_")}
+            assert all(Label("fail_bitmap", x.drive) in self.model.enabled() for x in refused)
+            assert bool(open_order) <= bool(open_order & offered or refused), "it can go on"
+            allowed -= open_order - offered
+            offered -= refused
         assert offered == allowed
 
     # ---- steps
@@ -159,7 +250,18 @@ class Both:
             self.model.step(label)
         else:
             assert step.label is None, "a labelled step tells what happened"
-        self.compare()
+        if not self._goes_on_silently():
+            self.compare()
+
+    def _goes_on_silently(self) -> bool:
+        """Take the transaction's steps that the model does not have; whether there was one."""
+        current = self.engine.engine.current
+        if isinstance(current, Transaction):
+            for step in current.steps(self.engine.state):
+                if step.label is None:
+                    self.take(step)
+                    return True
+        return False
 
     def guest_write(self, drive: int, cluster: int, value: int) -> None:
         self.engine.write(drive, cluster * CLUSTER_BYTES, bytes([value]) * CLUSTER_BYTES)
@@ -198,10 +300,29 @@ class Both:
         auto = not self.options.manual
         arguments: dict[str, Any] = {"on_source_error": source, "on_target_error": target}
         arguments |= {"auto_finalize": auto, "auto_dismiss": auto}
-        actions = [backup_action(f"d{drive}", **arguments) for drive in range(DRIVES)]
+        actions = [a for drive in range(DRIVES) for a in self._actions(f"d{drive}", arguments)]
         mode = "grouped" if self.options.grouped else "individual"
         self.engine.execute("transaction", actions=actions, properties={"completion-mode": mode})
         self.take(self.engine.steps()[0])
+        current = self.engine.engine.current
+        self.transaction = current if isinstance(current, Transaction) else None
+
+    def _actions(self, drive: str, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        """The drive's backup, and what is done to its bitmap."""
+        instance = self.options
+        more: dict[str, Any] = {"sync": instance.sync}
+        if instance.bitmaps:
+            more |= {"bitmap": "b", "bitmap_mode": instance.bitmap_mode}
+        backup = backup_action(drive, **arguments, **more)
+        if instance.sync == "none":
+            backup = {"type": "blockdev-backup", "data": backup["data"]}
+        if not instance.changes:
+            return [backup]
+        verb = self.changes[int(drive[1:])]
+        data = {"node": drive, "target" if verb == "merge" else "name": "b"}
+        data |= {"bitmaps": ["more"]} if verb == "merge" else {}
+        data |= {"granularity": 512} if verb == "add" else {}
+        return [{"type": f"block-dirty-bitmap-{verb}", "data": data}, backup]
 
 
 #: The client's steps of the model, as commands.
@@ -213,6 +334,14 @@ COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
     "finalize": ("block-job-finalize", {}),
     "dismiss": ("block-job-dismiss", {}),
 }
+
+
+#: The changes of which the bits before them are kept.
+KEEPING = ("CLEAR", "MERGE")
+
+
+def _change(action: BitmapAction) -> str:
+    return action.kind.rpartition("-")[2].upper()
 
 
 def _first(content: bytes | None) -> int:
@@ -229,9 +358,10 @@ def can_fail(step: Step) -> bool:
 class Agreement(RuleBasedStateMachine):
     """Any schedule of one transaction over two drives."""
 
-    @initialize(instance=st.sampled_from(INSTANCES))
-    def start(self, instance: ModelOptions) -> None:
+    @initialize(instance=st.sampled_from(INSTANCES), changes=st.sampled_from(CHANGES))
+    def start(self, instance: ModelOptions, changes: tuple[str, str]) -> None:
         self.both = Both(instance)
+        self.both.changes = changes
         self.begun = False
 
     def idle(self) -> bool:
@@ -288,24 +418,29 @@ class Walk:
     def __init__(self, instance: ModelOptions, seed: int) -> None:
         self.both = Both(instance)
         self.random = Random(seed)
+        self.both.changes = self.random.choice(CHANGES)
         self.begun = False
 
     def run(self, steps: int) -> set[str]:
         """Take steps; returns the names of those that the engine took."""
         for _ in range(steps):
             draw = self.random.random()
-            if draw < 0.06:
+            if draw < 0.12:
                 self.guest_write()
-            elif draw < 0.12 and not self.begun:
+            elif draw < 0.17 and not self.begun:
                 self.begun = True
                 self.both.begin()
-            elif draw < 0.16 and self.begun and self.both.engine.engine.current is None:
+            elif draw < 0.2 and self.begun and self.both.engine.engine.current is None:
                 self.client()
             elif steps_now := self.both.engine.steps():
                 step = self.random.choice(steps_now)
-                errno = self.random.choice(ERRNOS) if self.random.random() < 0.1 else ""
-                self.both.take(step, errno if can_fail(step) else "")
+                self.both.take(step, self.errno(step) if can_fail(step) else "")
         return {label.name for label in self.both.engine.labels}
+
+    def errno(self, step: Step) -> str:
+        """An error now and then; more often where there are few requests that could meet one."""
+        rare = step.label is not None and step.label.name.startswith("cbw")
+        return self.random.choice(ERRNOS) if self.random.random() < (0.3 if rare else 0.1) else ""
 
     def guest_write(self) -> None:
         drive = self.random.randrange(DRIVES)
@@ -324,6 +459,10 @@ class Walk:
 def test_random_walks_agree_and_take_every_kind_of_step(instance: ModelOptions) -> None:
     taken = set().union(*(Walk(instance, seed).run(200) for seed in range(60)))
     owed = {name for name in elaborated_steps(instance) if not STEPS[name].by_client}
+    if instance.sync == "none":  # there the targets are nodes, and nothing can be refused
+        owed -= {"fail_prepare", "rollback", "refuse"}
+    if instance.changes:  # which all bitmaps are at first
+        owed -= {"prepare_enable"}
     assert owed <= taken, f"never taken: {owed - taken}"
 
 

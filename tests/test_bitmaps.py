@@ -159,4 +159,79 @@ def test_runs_are_what_was_marked(ranges: list[tuple[int, int]], granularity: in
     assert found.dirty_bytes == len(wanted) * granularity
     other = DirtyBitmap("c", 512, 10_000)
     other.merge(found)
-    assert other.dirty_bytes >= min(found.dirty_bytes, 10_000)
+    merged = {at // 512 for a, b in found.runs() for at in range(a, min(b, 10_000))}
+    assert other.dirty_bytes == len(merged) * 512
+
+
+def backup(target: str = "t2.img", **arguments: Any) -> str:
+    named = {name.replace("_", "-"): value for name, value in arguments.items()}
+    return f"drive-backup {json.dumps({'device': 'd0', 'target': target, 'job-id': 'j'} | named)}"
+
+
+ODD = (
+    {"sync": "incremental"},
+    {"sync": "bitmap"},
+    {"sync": "bitmap", "bitmap": "nope"},
+    {"sync": "full", "bitmap": "nope"},
+    {"sync": "full", "bitmap": "b"},
+    {"sync": "bitmap", "bitmap": "b"},
+    {"sync": "full", "bitmap_mode": "never"},
+    {"sync": "full", "bitmap": "b", "bitmap_mode": "never"},
+    {"sync": "top", "bitmap": "b", "bitmap_mode": "never"},
+    {"sync": "none", "bitmap": "b", "bitmap_mode": "on-success"},
+    {"sync": "none"},
+    {"sync": "incremental", "bitmap": "b", "bitmap_mode": "never"},
+    {"sync": "full", "compress": True},
+    {"sync": "full", "x_perf": {"max-workers": 0}},
+    {"sync": "full", "x_perf": {"max-workers": 1 << 40}},
+    {"sync": "full", "x_perf": {"max-chunk": -1}},
+    {"sync": "full", "x_perf": {"max-chunk": 512}},
+    {"sync": "full", "filter_node_name": "!x"},
+    {"sync": "full", "filter_node_name": "d0"},
+)
+
+MODES = (
+    {"sync": "incremental"},
+    {"sync": "incremental", "bitmap_mode": "on-success"},
+    {"sync": "bitmap", "bitmap_mode": "on-success"},
+    {"sync": "bitmap", "bitmap_mode": "never"},
+    {"sync": "bitmap", "bitmap_mode": "always"},
+    {"sync": "full", "bitmap_mode": "on-success"},
+    {"sync": "full", "bitmap_mode": "always"},
+    {"sync": "top", "bitmap_mode": "on-success"},
+)
+
+
+class TestJobsWithQemu:
+    pytestmark = QEMU
+
+    def test_odd_arguments(self, folder: Path) -> None:
+        with pair(folder) as both:
+            lines = [backup(f"x{at}", **arguments) for at, arguments in enumerate(ODD)]
+            compare(both, bitmap("add"), WRITE, *lines, "query-block", "query-jobs")
+
+    @pytest.mark.parametrize("mode", MODES, ids=lambda mode: "-".join(mode.values()))
+    def test_the_bitmap_after_success_and_after_cancel(
+        self, folder: Path, mode: dict[str, Any]
+    ) -> None:
+        with pair(folder) as both:
+            more = mode | {"bitmap": "b", "auto_finalize": False, "auto_dismiss": False}
+            compare(both, bitmap("add"), *WRITES)
+            for end in ("job-cancel", "job-finalize"):
+                compare(both, backup(f"{end}.img", **more))
+                for client in (both.qemu, both.ours):
+                    client.wait("BLOCK_JOB_PENDING")
+                    client.events.clear()
+                compare(
+                    both,
+                    'hmp qemu-io d0 "write -P 3 2M 64k"',
+                    'hmp qemu-io d0 "write -P 3 128k 64k"',
+                    "query-block-jobs",
+                    f'{end} {{"id": "j"}}',
+                    "query-jobs",
+                    "query-block",
+                    SHA,
+                    'job-dismiss {"id": "j"}',
+                )
+                theirs, ours = ((place / f"{end}.img").read_bytes() for place in both.folders)
+                assert ours == theirs

@@ -79,8 +79,8 @@ def test_the_client_is_gone_but_its_transaction_goes_on() -> None:
 @pytest.mark.parametrize(
     ("arguments", "desc"),
     [
-        ({"sync": "top"}, "Parameter 'sync': this server supports only 'full'"),
-        ({"bitmap": "b"}, "Parameter 'bitmap' is not supported by this server"),
+        ({"sync": "none"}, "Backing file not supported for file format 'raw'"),
+        ({"bitmap": "b"}, "Bitmap 'b' could not be found"),
         ({"format": "bogus"}, "Unknown file format 'bogus'"),
         ({"format": "null-co"}, "Format driver 'null-co' does not support image creation"),
         ({"target": "json:{}"}, "Unknown protocol 'json'"),

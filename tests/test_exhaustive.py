@@ -80,6 +80,11 @@ NOT_THERE = {
     "takes_a_second_job": "no other command starts a job in these instances",
     "loses_ids": "the model has no wire",
     "writes_below_the_snapshot": "the bench takes no snapshots",
+    "forgets_what_it_has_frozen": "the bench has no bitmaps",
+    "copies_too_much": "the bench has no bitmaps",
+    "keeps_what_a_bitmap_action_did": "the bench has no bitmaps",
+    "records_nothing": "the bench has no bitmaps",
+    "ends_without_being_told": "the bench copies with sync full only",
     "knows_no_class_of_errors": "the model has no error texts",
 }
 

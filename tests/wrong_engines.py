@@ -20,7 +20,9 @@ from cleancut_reference import (
 )
 from cleancut_reference.actions import backup as backup_action
 from cleancut_reference.actions import snapshot
+from cleancut_reference.actions.bitmap import BitmapAction
 from cleancut_reference.block import guest
+from cleancut_reference.block.dirty_bitmap import abdicate
 from cleancut_reference.block.graph import Graph
 from cleancut_reference.block.request import DiskRequest, Failed
 from cleancut_reference.disk import Disk
@@ -140,6 +142,37 @@ def empties_targets_in_prepare() -> None:
 def writes_below_the_snapshot() -> None:
     """The overlay is made, and guests go on writing to its base (bug 11)."""
     snapshot.put_above = lambda graph, base, overlay: None
+
+
+def forgets_what_it_has_frozen() -> None:
+    """An incremental backup that fails takes its bits with it."""
+
+    def wrong(job: Job, well: bool, taken_back: bool = False) -> None:
+        bitmap, job.bitmap = job.bitmap, None
+        if bitmap is not None:
+            abdicate(job.source, bitmap)
+
+    ending.release_bitmap = wrong
+
+
+def copies_too_much() -> None:
+    """A backup by bitmap copies the whole drive."""
+    Job.copy_only = lambda self, runs: None  # type: ignore[method-assign]
+
+
+def keeps_what_a_bitmap_action_did() -> None:
+    """A failed transaction leaves bitmaps cleared."""
+    BitmapAction.roll_back = lambda self, state: None  # type: ignore[method-assign]
+
+
+def records_nothing() -> None:
+    """No write reaches a bitmap."""
+    guest.record = lambda node, offset_bytes, length_bytes: None
+
+
+def ends_without_being_told() -> None:
+    """With sync none the job copies by itself, and ends."""
+    Job.copies_by_itself = True  # type: ignore[assignment, method-assign]
 
 
 def takes_a_second_job() -> None:
@@ -270,6 +303,11 @@ WRONG: Final[dict[str, Wrong]] = {
         (takes_a_second_job, "arguments/busy-drive", "ARG-BUSY-1"),
         (stops_at_pause_only_in_words, "jobs/pause-resume", "JOB-PAUSE-1"),
         (loses_ids, "protocol/ids", "QMP-ID-1"),
+        (forgets_what_it_has_frozen, "bitmaps/cancelled", "BITMAP-KEEP-1"),
+        (copies_too_much, "bitmaps/chain", "BITMAP-CHAIN-1"),
+        (keeps_what_a_bitmap_action_did, "bitmaps/undone", "BITMAP-TX-1"),
+        (records_nothing, "bitmaps/disabled", "BITMAP-OFF-1"),
+        (ends_without_being_told, "point-in-time/sync-none", "SYNC-NONE-1"),
         (groups_nothing, "transaction/grouped-completes", "TX-GROUP-1"),
         (leaves_its_group_by_failing, "transaction/grouped-fails", "TX-GROUP-2"),
         (asks_nobody("auto_finalize"), "jobs/finalize", "JOB-MANUAL-1"),

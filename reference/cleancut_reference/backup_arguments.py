@@ -1,20 +1,14 @@
 """Reads the arguments of `drive-backup` and `blockdev-backup`."""
 
-from typing import Any, Final
+from typing import Any
 
 from cleancut_reference.actions.backup import Backup
-from cleancut_reference.errors import generic
 from cleancut_reference.jobs.group import Group
-from cleancut_reference.jobs.job import Policy, Settings
+from cleancut_reference.jobs.job import DEFAULT_WORKERS, Policy, Settings
+from cleancut_reference.jobs.scope import BitmapMode, Scope, Sync
 from cleancut_reference.node_target import NodeTarget
 from cleancut_reference.target import Target
 from cleancut_spec import cites
-
-#: Arguments that QEMU has and this server has not, with the one value that it takes all the same.
-UNSUPPORTED: Final[dict[str, Any]] = {
-    "bitmap": None, "bitmap-mode": None, "compress": False,
-    "filter-node-name": None, "x-perf": None,
-}  # fmt: skip
 
 
 def read_backup(data: dict[str, Any], group: Group | None) -> Backup:
@@ -32,11 +26,8 @@ def read_blockdev_backup(data: dict[str, Any], group: Group | None) -> Backup:
 @cites("ARG-SPEED-1", "JOB-ID-1", "POLICY-REPORT-1")
 def _read_settings(data: dict[str, Any]) -> Settings:
     """What is said of the job, with the defaults of what is left out."""
-    for name, harmless in UNSUPPORTED.items():
-        if name in data and data[name] != harmless:
-            raise generic(f"Parameter '{name}' is not supported by this server")
-    if data["sync"] != "full":
-        raise generic("Parameter 'sync': this server supports only 'full'")
+    perf = data.get("x-perf", {})
+    mode = data.get("bitmap-mode")
     return Settings(
         id=data.get("job-id"),
         speed_bytes_per_s=data.get("speed", 0),
@@ -44,4 +35,9 @@ def _read_settings(data: dict[str, Any]) -> Settings:
         on_target_error=Policy(data.get("on-target-error", "report")),
         auto_finalize=data.get("auto-finalize", True),
         auto_dismiss=data.get("auto-dismiss", True),
+        scope=Scope(Sync(data["sync"]), data.get("bitmap"), BitmapMode(mode) if mode else None),
+        compress=data.get("compress", False),
+        filter_name=data.get("filter-node-name"),
+        max_workers=perf.get("max-workers", DEFAULT_WORKERS),
+        max_chunk_bytes=perf.get("max-chunk", 0),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from cleancut_reference.block.dirty_bitmap import DirtyBitmap
+from cleancut_reference.block.dirty_bitmap import DirtyBitmap, check_free
 from cleancut_reference.block.node import Node
 from cleancut_reference.errors import QmpError, generic
 from cleancut_reference.state import State
@@ -40,14 +40,6 @@ def find(state: State, node_name: str, name: str) -> tuple[Node, DirtyBitmap]:
     if bitmap is None:
         raise generic(f"Dirty bitmap '{name}' not found")
     return node, bitmap
-
-
-def check_free(bitmap: DirtyBitmap) -> DirtyBitmap:
-    """Refuse a bitmap that a job uses; raises QmpError."""
-    if bitmap.busy:
-        what = f"Bitmap '{bitmap.name}' is currently in use by another operation"
-        raise generic(f"{what} and cannot be used")
-    return bitmap
 
 
 @cites("BITMAP-NAME-1")

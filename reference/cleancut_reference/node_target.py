@@ -7,6 +7,7 @@ from cleancut_reference.block.graph import Graph
 from cleancut_reference.block.node import Node
 from cleancut_reference.block.request import Outcome
 from cleancut_reference.errors import QmpError
+from cleancut_reference.jobs.scope import Scope, refuse_top
 from cleancut_spec import cites
 
 
@@ -21,6 +22,10 @@ class NodeTarget:
         """Refuse a node that does not exist, and the source itself; raises QmpError."""
         if graph.find(self.name) is source:
             raise errors.generic("Source and target cannot be the same")
+
+    def check_sync(self, graph: Graph, scope: Scope) -> None:
+        """Refuse what this server cannot leave to a backing image; raises QmpError."""
+        refuse_top(scope)
 
     @cites("ARG-TARGET-1", "ARG-SIZE-1")
     def open_request(self, graph: Graph, source: Node) -> None:

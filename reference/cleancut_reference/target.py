@@ -11,6 +11,7 @@ from cleancut_reference.block.graph import Graph, files_below
 from cleancut_reference.block.node import Node
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened, Outcome
 from cleancut_reference.errors import QmpError
+from cleancut_reference.jobs.scope import Scope, Sync, refuse_top
 from cleancut_spec import cites
 
 
@@ -24,6 +25,18 @@ class Target:
 
     def find(self, graph: Graph, source: Node) -> None:
         """Nothing can be said before the image is open."""
+
+    def check_sync(self, graph: Graph, scope: Scope) -> None:
+        """Refuse a target that has nowhere to take what is not copied from; raises QmpError."""
+        refuse_top(scope)
+        if scope.sync is not Sync.NONE:
+            return
+        if self.format == "qcow2":
+            raise errors.generic("Parameter 'sync': 'none' to a new image is not supported here")
+        if self.existing:
+            what = f"Driver 'raw' of node '{graph.new_name()}'"
+            raise errors.generic(f"{what} does not support backing files")
+        raise errors.generic("Backing file not supported for file format 'raw'")
 
     @cites("ARG-FORMAT-1", "ARG-MODE-1", "ARG-MODE-2")
     def open_request(self, graph: Graph, source: Node) -> DiskRequest:

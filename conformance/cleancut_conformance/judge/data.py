@@ -29,8 +29,19 @@ class Backup:
     cut: int
     index: int  # the record that started it
     before: bytes | None  # what the target held when last looked at; None: no such file
+    sync: str = "full"
     completed: bool = False
     end: int | None = None  # where in the log the job's end lies
+
+    @property
+    def copies_all(self) -> bool:
+        """Whether its target is the whole drive; drives have no backing files here."""
+        return self.sync in ("full", "top")
+
+    @property
+    def needs_all(self) -> bool:
+        """Whether each cluster is to be saved before a guest changes it."""
+        return self.copies_all or self.sync == "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +107,8 @@ class Data:
             drive, path = str(data.get("device")), image_path(data.get("target"))
             if drive in self.oracle.first and path:
                 before = self.seen.get(path)
-                backup = Backup(drive, path, cut, command.index, before)
+                sync = str(data.get("sync"))
+                backup = Backup(drive, path, cut, command.index, before, sync)
                 self.backups[path] = backup
                 self.jobs[str(data.get("job-id", drive))] = backup
 
@@ -156,7 +168,7 @@ class Data:
             yield "PIT-ONE-1", f"the target of {backup.drive} does not exist"
             return
         cut = self._cut(backup, content)
-        if backup.completed:
+        if backup.completed and backup.copies_all:
             yield from self._completed_target(backup, content, cut)
         else:
             yield from self._partial_target(backup, content, cut)
@@ -194,7 +206,8 @@ class Data:
             if held not in (cut[place], before[place], zero[: len(held)]):
                 yield "CBW-ONCE-1", f"the target of {backup.drive} holds new data at {_at(at)}"
                 return
-            if held != cut[place] and self._overwritten(backup, at):
+            lost = held != cut[place] and backup.needs_all and self._overwritten(backup, at)
+            if lost:
                 yield "CBW-COPY-1", f"old data of {backup.drive} at {_at(at)} is nowhere any more"
                 return
 

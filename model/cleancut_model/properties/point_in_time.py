@@ -78,7 +78,7 @@ def a_copied_cluster_is_left_alone(p: Backup, s: State, t: State) -> Term:
 
 
 @each_step(needs=("partial",), shown_by=[seen.a_cluster_is_left_below])
-@cites("SYNC-TOP-1")
+@cites("SYNC-TOP-1", "BITMAP-COPY-1")
 def nothing_else_is_copied(p: Backup, s: State, t: State) -> Term:
     """With sync top, or by a bitmap, no other cluster of the target changes."""
     return clusters(

@@ -6,13 +6,17 @@ from typing import Final
 
 from cleancut_reference import errors
 from cleancut_reference.actions.action import Action
+from cleancut_reference.block.description import check_node_name
+from cleancut_reference.block.dirty_bitmap import DirtyBitmap
 from cleancut_reference.block.node import Node
 from cleancut_reference.block.request import DiskRequest, Failed, Outcome
 from cleancut_reference.block.traffic import Traffic
-from cleancut_reference.jobs.ending import take_back
+from cleancut_reference.errors import QmpError
+from cleancut_reference.jobs.ending import fail, take_back
 from cleancut_reference.jobs.filter import attach
 from cleancut_reference.jobs.group import Group
 from cleancut_reference.jobs.job import Job, Settings
+from cleancut_reference.jobs.scope import take_bitmap
 from cleancut_reference.node_target import NodeTarget
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
@@ -20,6 +24,8 @@ from cleancut_reference.target import Target
 from cleancut_spec import cites
 from cleancut_spec.jobs import Status
 from cleancut_spec.schedule import Label
+
+MAX_WORKERS: Final = 2**31 - 1
 
 _JOB_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 
@@ -81,6 +87,8 @@ def check_source(state: State, backup: Backup) -> Node:
     if job_id is None:
         job_id = drive.name if drive else ""
         backup.settings = replace(backup.settings, id=job_id)
+    backup.settings = replace(backup.settings, scope=backup.settings.scope.of(source))
+    backup.target.check_sync(state.graph, backup.settings.scope)
     backup.opening = backup.target.open_request(state.graph, source)
     if not _JOB_ID.fullmatch(job_id):
         raise errors.generic(f"Invalid job ID '{job_id}'")
@@ -108,6 +116,7 @@ def _prepare(state: State, backup: Backup) -> Step:
 def _make_job(state: State, backup: Backup, source: Node, outcome: Outcome) -> None:
     """The target is open: check it, and put the job in front of the drive."""
     backup.opened = None if isinstance(outcome, Failed) else outcome
+    bitmap = None if isinstance(outcome, Failed) else _check_settings(state, backup, source)
     target = backup.target.adopt(state.graph, source, outcome)
     group = backup.group
     cluster_bytes = max(state.options.cluster_bytes, target.cluster_bytes)
@@ -115,9 +124,32 @@ def _make_job(state: State, backup: Backup, source: Node, outcome: Outcome) -> N
     if group is not None:
         group.jobs.append(job)
     attach(state.graph, job)
+    take_bitmap(job, bitmap)
     state.outbox.append(job.move(Status.CREATED))
     state.jobs.append(job)
     backup.job = job
+
+
+@cites("BITMAP-MODE-1", "ARG-PERF-1")
+def _check_settings(state: State, backup: Backup, source: Node) -> DirtyBitmap | None:
+    """The bitmap that the job is to have, if all that is said of the job can be; or QmpError."""
+    settings, cluster_bytes = backup.settings, state.options.cluster_bytes
+    bitmap = settings.scope.find_bitmap(source)
+    if settings.compress:
+        raise errors.generic("Compression is not supported for this drive ")
+    if not 1 <= settings.max_workers <= MAX_WORKERS:
+        raise errors.generic(f"max-workers must be between 1 and {MAX_WORKERS}")
+    if settings.max_chunk_bytes < 0:
+        raise errors.generic("max-chunk must be zero (which means no limit) or positive")
+    if settings.filter_name is not None:
+        try:
+            check_node_name(state.graph, settings.filter_name)
+        except QmpError as error:
+            raise errors.generic(f"Could not create node: {error.desc}") from None
+    if 0 < settings.max_chunk_bytes < cluster_bytes:
+        too_small = f"Required max-chunk ({settings.max_chunk_bytes}) is less than backup"
+        raise errors.generic(f"{too_small} cluster size ({cluster_bytes})")
+    return bitmap
 
 
 def _commit(state: State, backup: Backup) -> Step:
@@ -132,7 +164,7 @@ def _commit(state: State, backup: Backup) -> Step:
         state.outbox.append(job.move(Status.RUNNING))
         state.outbox.append(job.move(Status.PAUSED))  # by the drain
         if isinstance(outcome, Failed):
-            job.error = outcome.errno
+            fail(job, outcome.errno)
         return label
 
     return Step(label, run, backup.target.format_request(job.source, job.target))

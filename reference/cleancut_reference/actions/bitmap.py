@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cleancut_reference import bitmap_commands
 from cleancut_reference.actions.action import Action
-from cleancut_reference.block.dirty_bitmap import DirtyBitmap
+from cleancut_reference.block.dirty_bitmap import DirtyBitmap, check_free
 from cleancut_reference.block.node import Node
 from cleancut_reference.block.request import Outcome
 from cleancut_reference.block.traffic import Traffic
@@ -48,12 +48,12 @@ class BitmapAction(Action):
         return str(self.data["target" if "target" in self.data else "name"])
 
     def find(self, state: State) -> Traffic:
-        """The node's guest requests; raises QmpError where there is no such node or bitmap."""
+        """The node's guest requests; raises QmpError where there is no such node."""
         if self.kind == "block-dirty-bitmap-add":
             return state.graph.find(self.data["node"]).traffic
-        return bitmap_commands.find(state, self.data["node"], self.name)[0].traffic
+        return bitmap_commands.find_node(state, self.data["node"]).traffic
 
-    @cites("BITMAP-TX-1")
+    @cites("BITMAP-TX-1", "BITMAP-CUT-1")
     def prepare(self, state: State) -> Step:
         """Make the change; a bitmap that is to be removed is only claimed."""
 
@@ -65,8 +65,7 @@ class BitmapAction(Action):
             bits, enabled = (bytes(bitmap.bits), bitmap.enabled) if bitmap else (b"", False)
             before = Before(node, bitmap, bits, enabled)
             if self.kind == REMOVE:
-                assert bitmap is not None, "it was found"
-                bitmap_commands.check_free(bitmap).busy = True
+                check_free(bitmap_commands.find(state, node.name, self.name)[1]).busy = True
             else:
                 bitmap_commands.CHANGES[self.kind](state, self.data)
             self.before, self.prepared = before, True

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cleancut_reference.arithmetic import cluster_count, cluster_span
+from cleancut_reference.errors import generic
 from cleancut_spec import cites
 
 if TYPE_CHECKING:
@@ -94,11 +95,21 @@ def record(node: Node, offset_bytes: int, length_bytes: int) -> None:
                 bitmap.mark(offset_bytes, length_bytes)
 
 
+@cites("BITMAP-BUSY-1")
 def freeze(node: Node, bitmap: DirtyBitmap) -> None:
     """A job takes the bitmap as it is: an empty successor records from now on."""
     child = DirtyBitmap("", bitmap.granularity_bytes, bitmap.size_bytes, enabled=bitmap.enabled)
     bitmap.enabled, bitmap.busy, bitmap.successor = False, True, child
     node.bitmaps.append(child)
+
+
+@cites("BITMAP-BUSY-1")
+def check_free(bitmap: DirtyBitmap) -> DirtyBitmap:
+    """Refuse a bitmap that a job uses; raises QmpError."""
+    if bitmap.busy:
+        what = f"Bitmap '{bitmap.name}' is currently in use by another operation"
+        raise generic(f"{what} and cannot be used")
+    return bitmap
 
 
 def abdicate(node: Node, bitmap: DirtyBitmap) -> DirtyBitmap:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from cleancut_reference.arithmetic import byte_span, delay_ns
 from cleancut_reference.bitmap import clear_run
+from cleancut_reference.block.dirty_bitmap import record
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Outcome
 from cleancut_reference.jobs import ending
 from cleancut_reference.jobs.job import Copy, Job, Policy
@@ -31,15 +32,16 @@ def steps(state: State, job: Job) -> Iterator[Step]:
         yield _park(state, job)
 
 
-@cites("JOB-PAUSE-1", "JOB-SPEED-1", "GUEST-LIVE-1")
+@cites("JOB-PAUSE-1", "JOB-SPEED-1", "GUEST-LIVE-1", "SYNC-NONE-1")
 def may_claim(state: State, job: Job) -> bool:
     """Whether the job may take more clusters."""
     return (
         job.status is Status.RUNNING
+        and job.copies_by_itself
         and not job.source.traffic.drained
         and not job.user_paused
         and not job.ending
-        and len(job.in_flight) < state.options.workers
+        and len(job.in_flight) < min(state.options.workers, job.settings.max_workers)
         and state.now_ns >= job.not_before_ns
     )
 
@@ -60,7 +62,7 @@ def _claim(state: State, job: Job, first: int) -> Step:
     label = Label("copy_claim", job.index, first)
 
     def run(_: Outcome) -> Label:
-        limit = min(first + state.options.chunk_clusters, len(job.copied))
+        limit = min(first + _chunk_clusters(state, job), len(job.copied))
         end = clear_run(job.copied, first, limit)
         end = next((at for at in range(first + 1, end) if is_claimed(job, at)), end)
         job.in_flight.append(Copy(first, end))
@@ -69,6 +71,12 @@ def _claim(state: State, job: Job, first: int) -> Step:
         return label
 
     return Step(label, run)
+
+
+def _chunk_clusters(state: State, job: Job) -> int:
+    """How many clusters one background copy may cover."""
+    most = job.settings.max_chunk_bytes // job.cluster_bytes
+    return min(state.options.chunk_clusters, most or state.options.chunk_clusters)
 
 
 @cites("DATA-TAIL-1", "PIT-ONE-1")
@@ -97,10 +105,11 @@ def _write(state: State, job: Job, copy: Copy) -> Step:
             return _fail(state, job, copy, "write", outcome.errno)
         job.in_flight.remove(copy)
         job.mark_copied(copy.first, copy.end)
+        record(job.target, offset_bytes, length_bytes)
         return label
 
-    offset_bytes = copy.first * job.cluster_bytes
-    io = DiskRequest(Op.WRITE, job.target.name, offset_bytes, len(copy.data), copy.data)
+    offset_bytes, length_bytes = copy.first * job.cluster_bytes, len(copy.data)
+    io = DiskRequest(Op.WRITE, job.target.name, offset_bytes, length_bytes, copy.data)
     return Step(label, run, io)
 
 

@@ -13,6 +13,7 @@ from cleancut_reference.errors import strerror
 from cleancut_reference.jobs.filter import close_request, detach
 from cleancut_reference.jobs.group import Group
 from cleancut_reference.jobs.job import Job
+from cleancut_reference.jobs.scope import release_bitmap
 from cleancut_reference.outputs import Event
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
@@ -68,7 +69,7 @@ def may_finish(job: Job) -> bool:
     traffic = job.source.traffic
     at_rest = not (job.in_flight or traffic.cbw_in_flight or traffic.drained)
     running = job.status is Status.RUNNING and not job.user_paused
-    return running and at_rest and job.remaining == 0
+    return running and at_rest and job.copies_by_itself and job.remaining == 0
 
 
 def may_abort(job: Job) -> bool:
@@ -117,6 +118,7 @@ def completing(state: State, label: Label, jobs: list[Job]) -> Step:
 
     def run(_: Outcome) -> Label:
         for job in reversed(jobs):
+            release_bitmap(job, well=True)
             state.outbox.append(job.block_job_event("BLOCK_JOB_COMPLETED"))
             conclude(state, job)
         return label
@@ -142,6 +144,7 @@ def _abort(state: State, job: Job) -> Step:
         if job.status is Status.PAUSED:  # the table knows no way from paused to aborting
             state.outbox.append(job.move(Status.RUNNING))
         state.outbox.append(job.move(Status.ABORTING))
+        release_bitmap(job, well=False)
         state.outbox.append(_bad_end(job))
         conclude(state, job)
         return label
@@ -178,6 +181,7 @@ def take_back(state: State, job: Job) -> None:
     """A job that never ran leaves without a final event, and without waiting for a dismissal."""
     state.outbox.append(job.move(Status.ABORTING))
     state.outbox.append(job.move(Status.CONCLUDED))
+    release_bitmap(job, well=False, taken_back=True)
     detach(state.graph, job)
     if job.group is not None:
         job.group.jobs.remove(job)

@@ -10,7 +10,7 @@ def attach(graph: Graph, job: Job) -> None:
     """Put the job's filter above its source, and refuse most commands on filter and target."""
     children = {"file": job.source, "target": job.target}
     job.filter = Node(
-        name=graph.new_name(),
+        name=job.settings.filter_name or graph.new_name(),
         driver="copy-before-write",
         size_bytes=job.source.size_bytes,
         traffic=job.source.traffic,

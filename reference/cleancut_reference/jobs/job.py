@@ -7,15 +7,22 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from cleancut_reference.arithmetic import cluster_count, overlap
+from cleancut_reference.arithmetic import byte_span, cluster_count, cluster_span, overlap
 from cleancut_reference.bitmap import first_clear
+from cleancut_reference.block.dirty_bitmap import DirtyBitmap
 from cleancut_reference.block.node import Node
 from cleancut_reference.jobs.group import Group
+from cleancut_reference.jobs.scope import Scope, Sync
 from cleancut_reference.outputs import Event
 from cleancut_spec import cites
 from cleancut_spec.jobs import FOLLOWS, Status
 
 CLUSTER_BYTES: Final = 65536
+DEFAULT_WORKERS: Final = 64
+
+#: What `Job.copied` says of a cluster that is not to be copied any more, or never was.
+COPIED: Final = 1
+LEFT_OUT: Final = 2
 
 
 class Policy(StrEnum):
@@ -38,6 +45,11 @@ class Settings:
     on_target_error: Policy = Policy.REPORT
     auto_finalize: bool = True
     auto_dismiss: bool = True
+    scope: Scope = field(default_factory=Scope)
+    compress: bool = False
+    filter_name: str | None = None
+    max_workers: int = DEFAULT_WORKERS
+    max_chunk_bytes: int = 0  # of one background copy; 0: the server's own limit
 
 
 @dataclass(slots=True, eq=False)
@@ -66,13 +78,16 @@ class Job:
     io_status: str = "ok"
     not_before_ns: int = 0  # no further cluster is taken before this instant
     in_flight: list[Copy] = field(default_factory=list)
-    copied: bytearray = field(init=False)  # one byte a cluster: 1 if it is on the target
+    copied: bytearray = field(init=False)  # one byte a cluster: COPIED, LEFT_OUT, or 0
     remaining: int = field(init=False)  # clusters that are not
+    total: int = field(init=False)  # clusters that are to be copied
     lowest: int = 0  # no cluster below this one remains
+    bitmap: DirtyBitmap | None = None  # frozen for the job
     filter: Node = field(init=False)
 
     def __post_init__(self) -> None:
         self.remaining = cluster_count(self.source.size_bytes, self.cluster_bytes)
+        self.total = self.remaining
         self.copied = bytearray(self.remaining)
         self.speed_bytes_per_s = self.settings.speed_bytes_per_s
 
@@ -98,9 +113,14 @@ class Job:
         return self.status in (Status.CONCLUDED, Status.NULL)
 
     @property
+    def copies_by_itself(self) -> bool:
+        """Whether the job copies, and ends, without a guest write or a client."""
+        return self.settings.scope.sync is not Sync.NONE
+
+    @property
     def length_bytes(self) -> int:
         """The job's `len`: whole clusters."""
-        return len(self.copied) * self.cluster_bytes
+        return self.total * self.cluster_bytes
 
     @property
     def offset_bytes(self) -> int:
@@ -114,10 +134,29 @@ class Job:
         self.status = status
         return Event("JOB_STATUS_CHANGE", {"status": str(status), "id": self.id})
 
+    @cites("BITMAP-COPY-1")
+    def copy_only(self, runs: list[tuple[int, int]]) -> None:
+        """Only the clusters that these ranges of bytes touch belong to the backup."""
+        wanted = bytearray(bytes([LEFT_OUT])) * len(self.copied)
+        for start, stop in runs:
+            first, end = cluster_span(start, stop - start, self.cluster_bytes)
+            end = min(end, len(wanted))
+            wanted[first:end] = bytes(end - first)
+        self.copied = wanted
+        self.remaining = self.total = wanted.count(0)
+
+    def uncopied_runs(self) -> Iterator[tuple[int, int]]:
+        """The ranges of bytes that are still to be copied."""
+        for cluster in self.remaining_clusters():
+            offset_bytes, length_bytes = byte_span(
+                cluster, cluster + 1, self.cluster_bytes, self.source.size_bytes
+            )
+            yield offset_bytes, offset_bytes + length_bytes
+
     def mark_copied(self, first: int, end: int) -> None:
         """Clusters first to end are on the target."""
         assert not any(self.copied[first:end]), f"{self.id}: {first} to {end} copied twice"
-        self.copied[first:end] = b"\1" * (end - first)
+        self.copied[first:end] = bytes([COPIED]) * (end - first)
         self.remaining -= end - first
 
     def remaining_clusters(self) -> Iterator[int]:
