@@ -14,7 +14,7 @@ from cleancut_spec import cites
 def read_backup(data: dict[str, Any], group: Group | None) -> Backup:
     """The backup to an image that these arguments ask for."""
     existing = data.get("mode", "absolute-paths") == "existing"
-    target = Target(data["target"], existing, data.get("format", ""))
+    target = Target(data["target"], existing, data.get("format"))
     return Backup(data["device"], target, _read_settings(data), group)
 
 

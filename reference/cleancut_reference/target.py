@@ -17,11 +17,11 @@ from cleancut_spec import cites
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a backup goes; `format` is empty where the command names none."""
+    """Where a backup goes; `format` is None where the command names none."""
 
     path: str
     existing: bool
-    format: str = ""
+    format: str | None = None
 
     def find(self, graph: Graph, source: Node) -> None:
         """Nothing can be said before the image is open."""
@@ -42,9 +42,9 @@ class Target:
     def open_request(self, graph: Graph, source: Node) -> DiskRequest:
         """Open the image; make its file only if it need not exist. Raises QmpError."""
         if self.existing:
-            image = image_at(self.path, self.format)
+            image = image_at(self.path, self.format or "")
         else:
-            image = new_image(self.path, self.format or _format_of(source))
+            image = new_image(self.path, _format_of(source) if self.format is None else self.format)
         plan = Reader(graph).read(image | {"discard": "unmap", "detect-zeroes": "unmap"})
         return DiskRequest(
             Op.OPEN,
@@ -97,6 +97,8 @@ def new_image(path: str, format: str) -> dict[str, Any]:
         raise errors.generic("Unknown protocol 'json'")
     if not DRIVERS[format].creates:
         raise errors.generic(f"Format driver '{format}' does not support image creation")
+    if not path:
+        raise errors.generic(f"Could not create '': {errors.strerror('ENOENT')}")
     file = by_name(path)
     if file["driver"] != "file":
         driver = file["driver"]

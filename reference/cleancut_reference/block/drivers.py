@@ -65,7 +65,7 @@ def filename(
         return own
     silent = common_options() | {"filename"}
     said = {key: value for key, value in options.items() if key not in silent}
-    if driver in ("raw", "qcow2") and not said:
+    if driver in ("raw", "qcow2") and not said and not children["file"][1].startswith("json:"):
         return children["file"][1]
     if driver == "blkdebug" and not said and not children["image"][1].startswith("json:"):
         return f"blkdebug::{children['image'][1]}"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from cleancut_reference import errors
+from cleancut_reference.sizes import parse_size
 
 
 def as_bool(name: str, value: Any) -> bool:
@@ -14,8 +15,10 @@ def as_bool(name: str, value: Any) -> bool:
 
 
 def as_int(name: str, value: Any) -> int:
-    """A number, as JSON or as text; raises QmpError."""
+    """A number, as JSON or as text (`64k`, too); raises QmpError."""
     try:
+        if isinstance(value, str) and value[-1:].isalpha():
+            return parse_size(value)
         return int(value, 0) if isinstance(value, str) else int(value)
     except (TypeError, ValueError):
         raise errors.generic(f"Parameter '{name}' expects a number") from None

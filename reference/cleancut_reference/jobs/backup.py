@@ -127,8 +127,9 @@ def _fail(state: State, job: Job, copy: Copy, operation: str, errno: str) -> Lab
     settings = job.settings
     policy = settings.on_source_error if operation == "read" else settings.on_target_error
     action = action_for(policy, errno)
-    data = {"device": job.id, "operation": operation, "action": action}
-    state.outbox.append(Event("BLOCK_JOB_ERROR", data))
+    if not job.ending and job.io_status == "ok":  # the first of several copies speaks for all
+        data = {"device": job.id, "operation": operation, "action": action}
+        state.outbox.append(Event("BLOCK_JOB_ERROR", data))
     if action == "report":
         ending.fail(job, errno)
     elif action == "stop":

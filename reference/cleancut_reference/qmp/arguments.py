@@ -56,7 +56,7 @@ def _check(type_name: str, value: Any, path: str) -> None:
         case "enum":
             _check_builtin("string", value, path)
             if value not in entity["values"]:
-                key = path.rpartition(".")[2]
+                key = "null" if path.endswith("]") else path.rpartition(".")[2]  # as QEMU
                 raise generic(f"Parameter '{key}' does not accept value '{value}'")
         case "array":
             _check_builtin("array", value, path)

@@ -15,9 +15,11 @@ MAX_DEPTH: Final = 1024
 
 
 _STRING_STOP: Final = {
-    ord('"'): re.compile(rb'["\\\xff]'),
-    ord("'"): re.compile(rb"['\\\xff]"),
+    ord('"'): re.compile(rb'["\\\x00-\x1f\xfe\xff]'),
+    ord("'"): re.compile(rb"['\\\x00-\x1f\xfe\xff]"),
 }
+_WORD_BEGINS: Final = frozenset(b"-0123456789abcdefghijklmnopqrstuvwxyz")
+_RECOVERED: Final = re.compile(rb"[\x00-\x1f\xfe\xff{}\[\]:,]")
 _BARE_END: Final = re.compile(rb"[^\x21-\xfd]|[{}\[\],:'\"\x7f]")
 _BARE: Final = frozenset(range(0x21, 0xFE)) - frozenset(b"{}[],:'\"\x7f")
 
@@ -30,6 +32,8 @@ class Lexer:
         self._at = 0  # scanned so far
         self._depth = 0
         self._quote = 0
+        self._quote_at = 0
+        self._lost = False  # after bytes that begin nothing, until something may begin again
 
     def feed(self, data: bytes) -> Iterator[Value | Bad]:
         """What can be said after these bytes."""
@@ -56,16 +60,20 @@ class Lexer:
 
     def _advance(self) -> str | None:
         """Go past one mark, word or string: "" if it may stand there, else why not; None: wait."""
+        if self._lost and not self._recover():
+            return None
         byte = self._buffer[self._at]
         if self._quote:
-            return "" if self._in_string() else None
+            return self._in_string()
+        if byte in _BARE and byte not in _WORD_BEGINS:
+            return self._stray(self._at, self._at + 1)
         if byte in _BARE:
             end = _BARE_END.search(self._buffer, self._at)
             self._at = end.start() if end else self._at
             return "" if end else None
         self._at += 1
         if byte in b"'\"":
-            self._quote = byte
+            self._quote, self._quote_at = byte, self._at - 1
         elif byte in b"{[":
             self._depth += 1
             return "JSON nesting depth limit exceeded" if self._depth > MAX_DEPTH else ""
@@ -74,25 +82,38 @@ class Lexer:
         elif byte in b",:" and self._depth == 0:
             return "JSON parse error, expecting value"
         elif byte not in b" \t\r\n,:":
-            return f"JSON parse error, stray '{chr(byte)}'"
+            return self._stray(self._at - 1, self._at)
         return ""
 
-    def _in_string(self) -> bool:
-        """Go on to the end of a string; false if it is not there yet."""
+    def _recover(self) -> bool:
+        """Drop what cannot begin anything; false if that is all there is."""
+        found = _RECOVERED.search(self._buffer, self._at)
+        del self._buffer[: found.start() if found else len(self._buffer)]
+        self._at, self._lost = 0, found is None
+        return found is not None
+
+    def _stray(self, start: int, end: int) -> str:
+        self._at, self._lost = end, True
+        text = self._buffer[start:end].decode("utf-8", "replace")
+        return f"JSON parse error, stray '{text}'"
+
+    def _in_string(self) -> str | None:
+        """Go on to the end of a string: "" if it is one, else why not; None: wait."""
         while stop := _STRING_STOP[self._quote].search(self._buffer, self._at):
             byte = self._buffer[stop.start()]
-            self._at = stop.start()
-            if byte == 0xFF:  # a client's way to reset the stream
-                self._quote = 0
-                return True
+            self._at = stop.start() + 1
             if byte == self._quote:
-                self._quote, self._at = 0, self._at + 1
-                return True
-            if self._at + 1 == len(self._buffer):  # what the backslash escapes is still to come
-                return False
-            self._at += 1 if self._buffer[self._at + 1] == 0xFF else 2
+                self._quote = 0
+                return ""
+            if byte != ord("\\"):
+                return self._stray(self._quote_at, self._at)
+            if self._at == len(self._buffer):  # what the backslash escapes is still to come
+                self._at -= 1
+                return None
+            if 0x20 <= self._buffer[self._at] <= 0xFD:
+                self._at += 1
         self._at = len(self._buffer)
-        return False
+        return None
 
     def _cut(self, desc: str) -> tuple[bytes, str]:
         piece = bytes(self._buffer[: self._at])

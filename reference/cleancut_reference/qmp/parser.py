@@ -31,7 +31,9 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _WORDS: Final = {"true": True, "false": False, "null": None}
-_ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPE: Final = re.compile(
+    r"\\(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL
+)
 _PLAIN: Final = {
     '"': '"', "'": "'", "\\": "\\", "/": "/",
     "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t",
@@ -162,11 +164,14 @@ def _scalar(token: re.Match[str]) -> Any:
 def _string(token: str) -> str:
     def plain(match: re.Match[str]) -> str:
         escape = match[1]
-        if len(escape) == 5:
-            return chr(int(escape[1:], 16))
+        if len(escape) > 1:
+            codes = bytes.fromhex(escape.replace("\\u", "")[1:])
+            try:
+                return codes.decode("utf-16-be")
+            except UnicodeDecodeError:
+                raise _NoJson(f"\\{escape} is not a valid Unicode character") from None
         if escape not in _PLAIN:
             raise _NoJson(f"invalid escape sequence '\\{escape}' in string")
         return _PLAIN[escape]
 
-    text = _ESCAPE.sub(plain, token[1:-1])
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _ESCAPE.sub(plain, token[1:-1])

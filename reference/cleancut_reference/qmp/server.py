@@ -20,7 +20,7 @@ from cleancut_reference.outputs import (
     StopListening,
 )
 from cleancut_reference.qmp.clients import Clients
-from cleancut_reference.qmp.session import Session
+from cleancut_reference.qmp.session import CAPABILITIES, Session
 from cleancut_spec import cites
 
 MAX_TURN_NS: Final = 2_000_000  # then the sockets have their turn
@@ -108,7 +108,7 @@ class Server:
 
     @cites("QMP-GREET-1")
     def _greet(self) -> None:
-        self._send({"QMP": {"version": VERSION, "capabilities": []}})
+        self._send({"QMP": {"version": VERSION, "capabilities": list(CAPABILITIES)}})
 
     def _send(self, message: dict[str, Any]) -> None:
         if self._writer is None:

@@ -1,10 +1,10 @@
 """One client's dialogue: negotiation, and the shape of requests. Pure: bytes in, requests out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from cleancut_reference.errors import QmpError, command_not_found, generic
-from cleancut_reference.qmp.arguments import check_arguments
+from cleancut_reference.qmp.arguments import check_arguments, schema
 from cleancut_reference.qmp.lexer import Lexer
 from cleancut_reference.qmp.parser import Bad
 from cleancut_spec import cites
@@ -14,6 +14,10 @@ _MEMBERS: Final = {
     "arguments": (dict, "an object"),
     "id": (object, ""),
 }
+_OUT_OF_BAND: Final = _MEMBERS | {"exec-oob": (str, "a string")}
+
+#: What a client may enable: commands out of band, though here none can be.
+CAPABILITIES: Final = ("oob",)
 
 
 class Session:
@@ -22,6 +26,7 @@ class Session:
     def __init__(self) -> None:
         self._lexer = Lexer()
         self._negotiated = False
+        self._members: Mapping[str, tuple[type, str]] = _MEMBERS
 
     @cites("QMP-STREAM-1", "QMP-BAD-1")
     def feed(self, data: bytes) -> Iterator[tuple[dict[str, Any], Any]]:
@@ -40,11 +45,13 @@ class Session:
     @cites("QMP-NEGOTIATE-1")
     def _check(self, request: dict[str, Any]) -> Any:
         for name, value in request.items():
-            if name not in _MEMBERS:
+            if name not in self._members:
                 raise generic(f"QMP input member '{name}' is unexpected")
-            kind, text = _MEMBERS[name]
+            kind, text = self._members[name]
             if not isinstance(value, kind):
                 raise generic(f"QMP input member '{name}' must be {text}")
+        if "exec-oob" in request:
+            raise _not_out_of_band(request)
         if "execute" not in request:
             raise generic("QMP input lacks member 'execute'")
         if request["execute"] == "qmp_capabilities":
@@ -57,7 +64,17 @@ class Session:
         if self._negotiated:
             raise command_not_found("Capabilities negotiation is already complete, command ignored")
         check_arguments("qmp_capabilities", arguments)
-        if arguments.get("enable"):
-            raise generic("This server offers no capabilities to enable")
+        if "oob" in arguments.get("enable", []):
+            self._members = _OUT_OF_BAND
         self._negotiated = True
         return {}
+
+
+def _not_out_of_band(request: dict[str, Any]) -> QmpError:
+    """Why a command is not executed out of band."""
+    name = request["exec-oob"]
+    if "execute" in request:
+        return generic("QMP input member 'exec-oob' clashes with 'execute'")
+    if name not in schema():
+        return command_not_found(f"The command {name} has not been found")
+    return generic(f"The command {name} does not support OOB")

@@ -1,0 +1,53 @@
+"""The recorded dialogues, error probes and orders of events of QEMU 7.2, on the engine."""
+
+import shutil
+
+import pytest
+
+from tests.dialogues.compare import first_difference, hold
+from tests.dialogues.given import needs_qemu_img
+from tests.dialogues.known import known
+from tests.dialogues.orders import scenarios
+from tests.dialogues.probes import probes
+from tests.dialogues.recording import recordings
+
+needs_tools = pytest.mark.skipif(not shutil.which("qemu-img"), reason="no qemu-img")
+NAMES = [
+    pytest.param(each.name, marks=[needs_tools] if needs_qemu_img(each) else [])
+    for each in recordings()
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dialogue_is_held_as_with_qemu(name: str) -> None:
+    difference = first_difference(hold(name))
+    assert not difference or name in known("dialogues"), difference
+
+
+def test_errors_are_those_of_qemu() -> None:
+    unequal = {probe.name for probe in probes() if not probe.equal}
+    assert unequal <= known("probes").keys()
+
+
+def test_orders_of_events_are_those_of_qemu() -> None:
+    """Each job and the client see what they saw in some run; between jobs nothing is promised."""
+    unequal = {scenario.name for scenario in scenarios() if scenario.new_but_for_interleaving()}
+    assert unequal <= known("orders").keys()
+
+
+def test_known_differences_are_of_something() -> None:
+    assert known("dialogues").keys() <= {recording.name for recording in recordings()}
+    assert known("probes").keys() <= {probe.name for probe in probes()}
+    assert known("orders").keys() <= {scenario.name for scenario in scenarios()}
+
+
+def test_a_difference_is_seen() -> None:
+    """A reply, an event and an image that are not as recorded."""
+    held = hold("pol_src_report_5_once")
+    assert not first_difference(held)
+    for place in (held.played.messages[2], held.played.messages[-3], held.played.looks[-1][1]):
+        before = dict(place)
+        place["event" if "event" in place else "return" if "return" in place else "md5"] = "other"
+        assert first_difference(held)
+        place.clear()
+        place.update(before)
