@@ -25,8 +25,10 @@ def test_a_dialogue_is_held_as_with_qemu(name: str) -> None:
 
 
 def test_errors_are_those_of_qemu() -> None:
-    unequal = {probe.name for probe in probes() if not probe.equal}
+    in_scope = [probe for probe in probes() if probe.name not in known("out of scope")]
+    unequal = {probe.name for probe in in_scope if not probe.equal}
     assert unequal <= known("probes").keys()
+    assert len(unequal) <= 0.03 * len(in_scope)
 
 
 def test_orders_of_events_are_those_of_qemu() -> None:
@@ -37,7 +39,8 @@ def test_orders_of_events_are_those_of_qemu() -> None:
 
 def test_known_differences_are_of_something() -> None:
     assert known("dialogues").keys() <= {recording.name for recording in recordings()}
-    assert known("probes").keys() <= {probe.name for probe in probes()}
+    names = {probe.name for probe in probes()}
+    assert known("probes").keys() | known("out of scope").keys() <= names
     assert known("orders").keys() <= {scenario.name for scenario in scenarios()}
 
 

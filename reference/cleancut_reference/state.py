@@ -21,11 +21,6 @@ class Options:
     workers: int = 1  # background copies of one job in flight at once
     retry_delay_ns: int = 100_000_000  # before an ignored error is tried again
 
-    @property
-    def chunk_clusters(self) -> int:
-        """How many clusters one background copy may cover."""
-        return max(1, self.max_chunk_bytes // self.cluster_bytes)
-
 
 @dataclass(slots=True, eq=False)
 class State:

@@ -11,6 +11,7 @@ A, B = b"\x11", b"\x22"
 MIB = 1 << 20
 
 OTHERS: dict[str, dict[str, bytes]] = {
+    "err_drive_backup": {"rofile": bytes(4 * MIB)},
     "pit_odd_bytes_size": {"odd.img": A * (MIB + 100)},
     "pit_partial_last_cluster": {"odd.img": A * (MIB + 1536)},
     "pit_failed_tx_cleanup": {"t0.img": b"\x99" * (4 * MIB)},

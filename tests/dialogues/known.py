@@ -6,7 +6,7 @@ from .recording import DATA
 
 
 def known(kind: str) -> dict[str, str]:
-    """The reasons by name, of one kind: `dialogues`, `probes` or `orders`."""
+    """The reasons by name; `kind` is dialogues, probes, orders, or (probes) out of scope."""
     text = (DATA / "differences-7.2.json").read_text()
     reasons: dict[str, str] = json.loads(text)[kind]
     return reasons

@@ -76,7 +76,7 @@ class Backup(Action):
         return None if known is None else Label("fail_prepare", known.index)
 
 
-@cites("ARG-DEVICE-1", "ARG-MEDIUM-1", "ARG-BUSY-1", "ARG-TWICE-1", "ARG-SPEED-1", "JOB-ID-1")
+@cites("ARG-DEVICE-1", "ARG-MEDIUM-1", "ARG-BUSY-1", "ARG-TWICE-1", "JOB-ID-1")
 def check_source(state: State, backup: Backup) -> Node:
     """The node of an action that can take a backup; raises QmpError where it cannot."""
     source = state.graph.find(backup.device)
@@ -94,8 +94,6 @@ def check_source(state: State, backup: Backup) -> Node:
         raise errors.generic(f"Invalid job ID '{job_id}'")
     if state.job(job_id) is not None:
         raise errors.generic(f"Job ID '{job_id}' already in use")
-    if backup.settings.speed_bytes_per_s < 0:
-        raise errors.generic("Parameter 'speed' expects a non-negative value")
     return source
 
 
@@ -112,7 +110,7 @@ def _prepare(state: State, backup: Backup) -> Step:
     return Step(label, run, backup.opening)
 
 
-@cites("ARG-TARGET-1", "ARG-SIZE-1", "ARG-MODE-2", "ARG-FORMAT-1")
+@cites("ARG-TARGET-1", "ARG-SIZE-1", "ARG-MODE-2", "ARG-FORMAT-1", "ARG-SPEED-1")
 def _make_job(state: State, backup: Backup, source: Node, outcome: Outcome) -> None:
     """The target is open: check it, and put the job in front of the drive."""
     backup.opened = None if isinstance(outcome, Failed) else outcome
@@ -128,6 +126,8 @@ def _make_job(state: State, backup: Backup, source: Node, outcome: Outcome) -> N
     state.outbox.append(job.move(Status.CREATED))
     state.jobs.append(job)
     backup.job = job
+    if backup.settings.speed_bytes_per_s < 0:  # the last that QEMU looks at
+        raise errors.generic("Parameter 'speed' expects a non-negative value")
 
 
 @cites("BITMAP-MODE-1", "ARG-PERF-1")
@@ -174,12 +174,13 @@ def _commit(state: State, backup: Backup) -> Step:
 def _roll_back(state: State, backup: Backup) -> Step:
     """Take the action back: its target gets back what it held, since only commit empties it."""
     job = backup.job
-    label = None if job is None else Label("rollback", job.index)
+    whole = backup.prepared
+    label = Label("rollback", job.index) if job is not None and whole else None
 
     def run(_: Outcome) -> Label | None:
         backup.opened = backup.job = None
         if job is not None:
-            take_back(state, job)
+            take_back(state, job, whole)
         return label
 
     return Step(label, run, backup.target.undo_request(backup.opened))

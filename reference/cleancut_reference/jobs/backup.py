@@ -75,8 +75,8 @@ def _claim(state: State, job: Job, first: int) -> Step:
 
 def _chunk_clusters(state: State, job: Job) -> int:
     """How many clusters one background copy may cover."""
-    most = job.settings.max_chunk_bytes // job.cluster_bytes
-    return min(state.options.chunk_clusters, most or state.options.chunk_clusters)
+    most_bytes = job.settings.max_chunk_bytes or state.options.max_chunk_bytes
+    return max(1, min(most_bytes, state.options.max_chunk_bytes) // job.cluster_bytes)
 
 
 @cites("DATA-TAIL-1", "PIT-ONE-1")

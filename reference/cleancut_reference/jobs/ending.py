@@ -177,10 +177,14 @@ def dismiss(state: State, job: Job) -> None:
 
 
 @cites("TX-FAIL-2", "TX-FAIL-3")
-def take_back(state: State, job: Job) -> None:
-    """A job that never ran leaves without a final event, and without waiting for a dismissal."""
-    state.outbox.append(job.move(Status.ABORTING))
-    state.outbox.append(job.move(Status.CONCLUDED))
+def take_back(state: State, job: Job, whole: bool) -> None:
+    """A job that never ran leaves without a final event, and without waiting for a dismissal.
+
+    One that is not `whole` was refused while it was being made.
+    """
+    if whole:
+        state.outbox.append(job.move(Status.ABORTING))
+        state.outbox.append(job.move(Status.CONCLUDED))
     release_bitmap(job, well=False, taken_back=True)
     detach(state.graph, job)
     if job.group is not None:
