@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from qemu.qmp import QMPClient
+
+from cleancut_reference.qemu.command_line import CommandLineError
+from cleancut_reference.qemu.plan import read_plan
 
 QEMU = shutil.which("qemu-system-x86_64")
 OURS = str(Path(sys.executable).with_name("cleancut-qemu"))
@@ -49,6 +54,7 @@ WRONG = [
     ["-object", "throttle-group"],
     ["-object", "iothread,id=a", "-object", "iothread,id=a"],
     ["-device", "virtio-blk-pci"],
+    ["-device", '{"driver": "scsi-hd", "drive": "d0"}'],
     ["-accel", "zzz"],
     ["-chardev", "socket,id=m"],
     ["-chardev", "zzz,id=m"],
@@ -74,7 +80,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def refusal(program: str, folder: Path, arguments: list[str]) -> tuple[int, str]:
     """The exit status and what is said, without the program's name."""
     done = subprocess.run(
-        [program, *arguments], cwd=folder, capture_output=True, text=True, timeout=60
+        [program, *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.stderr.startswith(Path(program).name + ": "), done.stderr
     return done.returncode, done.stderr.removeprefix(Path(program).name + ": ")
@@ -105,6 +116,7 @@ def test_a_wrong_command_line_is_refused_in_the_words_of_qemu(
         (["-qmp", "stdio", "-qmp", "unix:s,server=on"], "this server has one monitor"),
         (["-qmp", "chardev:m"], 'chardev "m" not found'),
         (["-qmp", "zzz"], "'zzz' is not a valid char driver"),
+        (["-qmp", "stdio"], "stdio: standard input is no pipe, socket or terminal"),
         (["-display", "gtk"], "use -display none"),
         (["-monitor", "stdio"], "use -monitor none"),
         (["-seed", "x"], "expects a number"),
@@ -136,6 +148,43 @@ def test_what_is_not_there_is_refused_in_one_line(
 def test_help_tells_what_there_is(program: str, arguments: list[str], words: list[str]) -> None:
     done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and all(word in done.stdout for word in words), done.stdout
+
+
+WORDS = st.text("abdefiopqstx-:=,{}\"'01./ ", max_size=12)
+OPTIONS = st.sampled_from(
+    ["-drive", "-device", "-chardev", "-mon", "-qmp", "-qtest", "-machine", "-accel", "-object",
+     "-seed", "-S", "--blockdev", "-display", "-M"]
+)  # fmt: skip
+VALUES = st.sampled_from(
+    ["if=none,id=d0", "socket,id=m,path=s", "chardev=m,mode=control", "unix:s,server=on", "stdio",
+     '{"driver": "x"}', "none", "fd=3", "iothread,id=a", "help", "pc,accel=tcg"]
+)  # fmt: skip
+
+
+@given(st.lists(OPTIONS | VALUES | WORDS, max_size=8))
+def test_any_words_are_understood_or_refused(words: list[str]) -> None:
+    try:
+        plan = read_plan(words)
+    except CommandLineError as error:
+        assert str(error)
+    else:
+        assert len(plan.wanted.drives) <= sum("drive" in word for word in words)
+
+
+def test_nobody_need_read_what_it_prints(folder: Path) -> None:
+    with started(OURS, folder, *LISTEN, *DRIVE) as process:
+        process.stdout.close()
+        client = connect(process, folder / "s")
+        with client, client.makefile("rb") as lines:
+            line = 'qemu-io d0 \\"read 0 64k\\"'
+            monitor = '{"execute": "human-monitor-command", "arguments": {"command-line": "%s"}}'
+            client.sendall(b'{"execute": "qmp_capabilities"}' + (monitor % line).encode() * 2)
+            assert [json.loads(lines.readline()) for _ in range(4)][2:] == [{"return": ""}] * 2
+            client.sendall(b'{"execute": "quit"}')
+            assert len(lines.readlines()) == 2
+        assert process.wait(30) == 0
+        assert process.stderr.read() == b""
+        process.stdout = None
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import selectors
 import socket
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +34,7 @@ class Connections:
                 opened = self._open(channel)
                 return listening(opened) if channel.server else connected(opened)
             case StandardStreams():
+                _check_streams()
                 return standard_streams()
             case _:
                 return nobody()
@@ -92,6 +95,17 @@ class Connections:
 
     def _remember(self, path: Path) -> None:
         self.names.append((path.absolute(), path.lstat().st_ino))
+
+
+def _check_streams() -> None:
+    """Both must be something that one can wait for: a pipe, a socket, a terminal."""
+    with selectors.DefaultSelector() as selector:
+        for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
+            try:
+                selector.register(stream, selectors.EVENT_READ)
+            except (OSError, ValueError, KeyError):
+                text = f"stdio: standard {name} is no pipe, socket or terminal"
+                raise CommandLineError(text) from None
 
 
 def _inherit(channel: Inherited) -> socket.socket:

@@ -60,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CommandLineError, UsageError, FaultError) as error:
         print(f"{_program()}: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     finally:
         connections.close()
     return 0

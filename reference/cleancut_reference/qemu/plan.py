@@ -10,6 +10,7 @@ from cleancut_reference.drive_option import split
 from cleancut_reference.qemu.channel import Channel, Nothing, character, chardev
 from cleancut_reference.qemu.command_line import CommandLineError, split_options
 from cleancut_reference.qemu.machines import ACCELERATORS, MACHINES, missing_bus
+from cleancut_reference.qmp.parser import Bad, parse
 
 #: Options of a guest that has no screen, no serial line, no network here.
 _NOTHING_ELSE: Final = {
@@ -196,7 +197,16 @@ def _check_devices(plan: Plan) -> None:
     """A machine `none` has no bus for any device."""
     if plan.machine != "none" or plan.wants_help:
         return
-    for text in plan.wanted.devices:
-        model = text.removeprefix("driver=").partition(",")[0]
-        if not text.startswith("{"):
-            raise CommandLineError(f"-device {text}: {missing_bus(model)}")
+    for text in plan.wanted.devices[:1]:
+        raise CommandLineError(f"-device {text}: {missing_bus(_model(text))}")
+
+
+def _model(text: str) -> str:
+    """The model of a `-device`, in words or as JSON."""
+    if not text.startswith("{"):
+        return text.removeprefix("driver=").partition(",")[0]
+    parsed = parse(text.encode())
+    if isinstance(parsed, Bad):
+        raise CommandLineError(f"-device {text}: {parsed.desc}")
+    assert isinstance(parsed.value, dict), "a text that begins with a brace is an object"
+    return str(parsed.value.get("driver", ""))

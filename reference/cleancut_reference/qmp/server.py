@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import time
 from typing import Any, Final
@@ -132,8 +133,16 @@ class Server:
                 case GuestDone(console=""):
                     self._nbd.handle(output)
                 case GuestDone(console=text) | Console(text=text):
-                    print(text, end="", flush=True)
+                    _print(text)
                 case HangUp() | StopListening():
                     self._nbd.handle(output)
                 case Shutdown():
                     self._ended = True
+
+
+def _print(text: str) -> None:
+    """Print, or from now on nothing, if nobody reads it any more."""
+    try:
+        print(text, end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
