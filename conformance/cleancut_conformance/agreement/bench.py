@@ -1,5 +1,6 @@
 """The reference engine on a bench: disks of a few bytes, every step taken by hand."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -18,6 +19,10 @@ from cleancut_reference.step import Step
 from cleancut_spec.schedule import Label
 
 CLUSTER_BYTES: Final = 4
+
+#: Arguments that make an action fail: before its drive is drained, and when its job is made.
+AT_ONCE: Final[Mapping[str, Any]] = {"job-id": "-"}
+AT_LAST: Final[Mapping[str, Any]] = {"speed": -1}
 
 
 @dataclass(slots=True, eq=False)
@@ -165,12 +170,14 @@ class Bench:
         guest.submit(self.state, way_in, GuestOp.WRITE, cluster * CLUSTER_BYTES, len(data), data)
         self.listen()
 
-    def begin(self, options: Options, refused: int | None = None) -> None:
-        """The client's transaction is taken up; the backup of one drive may be refused at once."""
+    def begin(
+        self, options: Options, refused: int | None = None, by: Mapping[str, Any] = AT_ONCE
+    ) -> None:
+        """The client's transaction is taken up; the backup of one drive may be `refused`."""
         mode = "grouped" if options.grouped else "individual"
         actions = [_backup(f"d{drive}", options) for drive in range(options.drives)]
         if refused is not None:
-            actions[refused]["data"]["speed"] = -1
+            actions[refused]["data"] |= by
         self.command("transaction", actions=actions, properties={"completion-mode": mode})
 
 

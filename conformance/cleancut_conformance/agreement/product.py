@@ -6,6 +6,7 @@ and guest write that the model allows is given. The model must allow each, and b
 after it.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,7 @@ from typing import Any, Final
 import cleancut_reference
 import cleancut_spec
 from cleancut_conformance.agreement.abstraction import abstract
-from cleancut_conformance.agreement.bench import Bench, TinyDisk, TinyImage, build
+from cleancut_conformance.agreement.bench import AT_LAST, AT_ONCE, Bench, TinyDisk, TinyImage, build
 from cleancut_conformance.agreement.freezing import Freezer, classes_of
 from cleancut_model.compiled import Compiled, Values, compile_model
 from cleancut_model.options import Options
@@ -154,6 +155,8 @@ class Product:
             for label, _ in allowed
             if not STEPS[label.name].by_client and not label.name.startswith("fail_")
         }
+        if any(step.label is None for step in steps):  # what it delays is offered after it
+            wanted &= offered
         if offered != wanted:
             only = [f"only the engine offers {label}" for label in sorted(offered - wanted)]
             only += [f"only the model allows {label}" for label in sorted(wanted - offered)]
@@ -179,10 +182,11 @@ class Product:
         return self._followed(joint, bench, label, None)
 
     def _begin(self, joint: Joint) -> Iterator[Taken]:
-        """The transaction as it is meant, and with an action that is refused at once."""
-        for refused in (None, *range(self.options.drives)):
+        """The transaction as it is meant, and with an action that is refused, early or late."""
+        ways = [(None, AT_ONCE), *itertools.product(range(self.options.drives), (AT_ONCE, AT_LAST))]
+        for refused, by in ways:
             bench = self.freezer.thaw(joint.engine)
-            bench.begin(self.options, refused)
+            bench.begin(self.options, refused, by)
             yield self._followed(joint, bench, Label("begin"), None)
 
     def _client(self, joint: Joint, label: Label, value: int | None) -> Taken:

@@ -125,9 +125,10 @@ def _make_job(state: State, backup: Backup, source: Node, outcome: Outcome) -> N
     take_bitmap(job, bitmap)
     state.outbox.append(job.move(Status.CREATED))
     state.jobs.append(job)
-    backup.job = job
     if backup.settings.speed_bytes_per_s < 0:  # the last that QEMU looks at
+        take_back(state, job, whole=False)
         raise errors.generic("Parameter 'speed' expects a non-negative value")
+    backup.job = job
 
 
 @cites("BITMAP-MODE-1", "ARG-PERF-1")
@@ -174,13 +175,12 @@ def _commit(state: State, backup: Backup) -> Step:
 def _roll_back(state: State, backup: Backup) -> Step:
     """Take the action back: its target gets back what it held, since only commit empties it."""
     job = backup.job
-    whole = backup.prepared
-    label = Label("rollback", job.index) if job is not None and whole else None
+    label = None if job is None else Label("rollback", job.index)
 
     def run(_: Outcome) -> Label | None:
         backup.opened = backup.job = None
         if job is not None:
-            take_back(state, job, whole)
+            take_back(state, job, whole=True)
         return label
 
     return Step(label, run, backup.target.undo_request(backup.opened))
