@@ -24,7 +24,7 @@ from typing import Final
 from cleancut_model.backup import Options
 from cleancut_model.elaborated import elaborate
 from cleancut_model.explore import How, explore
-from cleancut_model.export.checkers import Counted, run_spin, run_tlc, tlc_jar
+from cleancut_model.export.checkers import CheckerError, Counted, run_spin, run_tlc, tlc_jar
 
 SIZES: Final = {
     "small": Options(2, 2, 2, 1, 1),
@@ -103,6 +103,8 @@ def main() -> int:
     parser.add_argument("--size", choices=SIZES, default="medium")
     parser.add_argument("--tlc", metavar="JAR", type=Path, default=tlc_jar())
     arguments = parser.parse_args()
+    if arguments.tlc and not arguments.tlc.is_file():
+        parser.error(f"there is no jar at {arguments.tlc}")
     options = SIZES[arguments.size]
     print(options.describe(), flush=True)
     started = time.monotonic()
@@ -126,4 +128,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except CheckerError as error:
+        sys.exit(str(error))

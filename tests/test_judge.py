@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cleancut_conformance.cli import main
 from cleancut_conformance.images import compress
 from cleancut_conformance.judge import Judge
-from cleancut_conformance.judge.oracle import expand, first_difference
+from cleancut_conformance.judge.oracle import Oracle, Write, expand, first_difference
 from cleancut_spec.trace import Record, TraceError, parse_line, read
 
 TRACES = sorted((Path(__file__).parent / "data" / "traces").glob("*/*.jsonl"))
@@ -367,3 +367,23 @@ def test_the_command_tells_ok_broken_cut_off_and_unreadable(
     assert main(["judge", "--json", str(broken)]) == 1
     found = json.loads(capsys.readouterr().out)
     assert {finding["clause"] for finding in found} == {"EV-FINAL-1"}
+
+
+@pytest.mark.parametrize(
+    ("first_waits", "first_ended", "seen", "possible"),
+    [
+        (False, 9, 0xA1, True),  # both were in flight
+        (False, 9, 0xA2, True),
+        (False, 9, 0xA3, False),  # nobody wrote it
+        (False, 2, 0xA1, False),  # it had ended before the other was sent
+        (True, 9, 0xA1, False),  # the monitor sent the other only when it had ended
+    ],
+)
+def test_of_two_writes_in_flight_either_may_be_last(
+    first_waits: bool, first_ended: int, seen: int, possible: bool
+) -> None:
+    oracle = Oracle({"d0": bytes(1024)})
+    for index, byte, waits, ended in ((1, 0xA1, first_waits, first_ended), (3, 0xA2, True, 10)):
+        oracle.log.append(Write(index, "d0", 0, 1024, byte, waits, "ok", ended))
+    content = bytes([seen]) * 1024
+    assert (oracle.in_any_order("d0", 2, content) == content) == possible

@@ -147,8 +147,8 @@ class Data:
     def _drive(self, drive: str, content: bytes) -> Iterator[Fault]:
         if drive not in self.oracle.first or self.oracle.unknown(drive):
             return
-        expected = self.oracle.content(drive, self.oracle.now)
-        content = content.ljust(len(expected), b"\0")
+        content = content.ljust(len(self.oracle.first[drive]), b"\0")
+        expected = self.oracle.in_any_order(drive, self.oracle.now, content)
         at = first_difference(content, expected)
         if at is not None:
             yield "GUEST-WRITE-1", f"drive {drive} {_differs(at, expected, content)}"

@@ -53,6 +53,36 @@ class Oracle:
         """What the drive holds after the writes before this position that went well."""
         return self._replay(drive, self.log[:position])
 
+    def in_any_order(self, drive: str, position: int, seen: bytes) -> bytearray:
+        """The same; where writes overlapped in flight, what was seen if one of them left it.
+
+        Nothing orders requests that are in flight at once: either may be the last.
+        """
+        content = self.content(drive, position)
+        if content == seen:
+            return content
+        for at in range(0, min(len(content), len(seen)), SECTOR_BYTES):
+            place = slice(at, at + SECTOR_BYTES)
+            held = seen[place]
+            one_byte = held != content[place] and held == held[:1] * len(held)
+            if one_byte and self._may_be_last(drive, position, at, held[0]):
+                content[place] = held
+        return content
+
+    def _may_be_last(self, drive: str, position: int, at: int, byte: int) -> bool:
+        """Whether a write of this byte was still in flight when all later ones there were sent."""
+        writes = [
+            write
+            for write in self.log[:position]
+            if write.drive == drive and write.result == "ok" and _covers(write, at)
+        ]
+        return any(
+            write.byte == byte
+            and not write.waits
+            and all(write.ended is None or write.ended > later.index for later in writes[place:])
+            for place, write in enumerate(writes, start=1)
+        )
+
     def _replay(self, drive: str, writes: list[Write]) -> bytearray:
         content = bytearray(self.first[drive])
         for write in writes:
