@@ -13,17 +13,19 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from cleancut_conformance.agreement.abstraction import GUEST, TX, job_state
+from cleancut_conformance.agreement.bench import final_of
+from cleancut_conformance.agreement.product import CAN_FAIL, COMMANDS
 from cleancut_model.backup import Options as ModelOptions
 from cleancut_model.compiled import compile_model
 from cleancut_model.concrete import NotEnabled, Run
 from cleancut_reference.actions.bitmap import BitmapAction
 from cleancut_reference.block.dirty_bitmap import DirtyBitmap
-from cleancut_reference.block.request import Blueprint, Op, Opened
-from cleancut_reference.block.traffic import Phase as GuestPhase
+from cleancut_reference.block.request import Blueprint, Opened
 from cleancut_reference.jobs.job import COPIED, Job
 from cleancut_reference.state import Options
 from cleancut_reference.step import Step
-from cleancut_reference.transaction import Phase, Transaction
+from cleancut_reference.transaction import Transaction
 from cleancut_spec.jobs import Status
 from cleancut_spec.schedule import STEPS, Label
 from tests.engine_harness import Harness, backup_action
@@ -34,14 +36,6 @@ ERRNOS = ("EIO", "ENOSPC")
 #: For source and target: each policy on each side.
 POLICIES = (("report", "report"), ("report", "ignore"), ("ignore", "stop"), ("stop", "enospc"),
             ("enospc", "report"))  # fmt: skip
-
-GUEST = {
-    GuestPhase.ARRIVED: "ARRIVED",
-    GuestPhase.CBW_READ: "CBW_READ",
-    GuestPhase.CBW_WRITE: "CBW_WRITE",
-    GuestPhase.IN_FLIGHT: "WRITING",
-}
-TX = {Phase.PREPARE: "PREPARE", Phase.COMMIT: "COMMIT", Phase.ROLLBACK: "ROLLBACK"}
 
 
 def options(policies: tuple[str, str], **parts: Any) -> ModelOptions:
@@ -118,7 +112,7 @@ class Both:
         copies = [job.in_flight[0] if job and job.in_flight else None for job in jobs]
         return {
             "tx": self._tx(),
-            "js": [self._job(job, final) for job, final in zip(listed, finals, strict=True)],
+            "js": [job_state(job, final) for job, final in zip(listed, finals, strict=True)],
             "drained": [traffic.drained for traffic in traffics],
             "final": finals,
             "error": [
@@ -190,26 +184,10 @@ class Both:
             return "DONE"
         return "FAILED" if any(x.name == "refuse" for x in self.engine.labels) else "IDLE"
 
-    @staticmethod
-    def _job(job: Job | None, final: str) -> str:
-        if job is None:
-            return "NONE" if final == "NO_EVENT" else "GONE"
-        if job.over:
-            return "CONCLUDED"
-        if job.ending:
-            return "ABORTING"
-        if job.status in (Status.CREATED, Status.WAITING, Status.PENDING):
-            return str(job.status).upper()
-        return "PAUSED" if job.user_paused else "RUNNING"
-
     def _final(self, name: str) -> str:
-        found = [e for e in self.engine.events() if e.data.get("device") == name]
-        ends = [e for e in found if e.name in ("BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED")]
-        if len(ends) != 1:
-            return "TWICE" if ends else "NO_EVENT"
-        if ends[0].name == "BLOCK_JOB_CANCELLED":
-            return "CANCELLED"
-        return "FAILED" if "error" in ends[0].data else "COMPLETED"
+        found = [final_of(e) for e in self.engine.events() if e.data.get("device") == name]
+        ends = [final for final in found if final]
+        return "NO_EVENT" if not ends else ends[0] if len(ends) == 1 else "TWICE"
 
     @staticmethod
     def _values(image: Any) -> list[int]:
@@ -287,9 +265,8 @@ class Both:
         self.compare()
 
     def verbs(self) -> list[str]:
-        """What a client may try; a job that completes by itself is pending for an instant only."""
-        by_hand = () if self.options.manual else ("finalize", "dismiss")
-        return [name for name in COMMANDS if name not in by_hand]
+        """What a client may try: the commands that the instance has steps for."""
+        return [name for name in COMMANDS if name in elaborated_steps(self.options)]
 
     def is_ending(self, drive: int) -> bool:
         """Whether its job has been told to end; it may be told so again, which the model omits."""
@@ -325,17 +302,6 @@ class Both:
         return [{"type": f"block-dirty-bitmap-{verb}", "data": data}, backup]
 
 
-#: The client's steps of the model, as commands.
-COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "pause": ("block-job-pause", {}),
-    "resume": ("block-job-resume", {}),
-    "cancel": ("block-job-cancel", {}),
-    "force_cancel": ("block-job-cancel", {"force": True}),
-    "finalize": ("block-job-finalize", {}),
-    "dismiss": ("block-job-dismiss", {}),
-}
-
-
 #: The changes of which the bits before them are kept.
 KEEPING = ("CLEAR", "MERGE")
 
@@ -350,7 +316,7 @@ def _first(content: bytes | None) -> int:
 
 def can_fail(step: Step) -> bool:
     """Whether the step has a request that the model lets fail."""
-    if step.io is None or step.io.op not in (Op.READ, Op.WRITE, Op.OPEN):
+    if step.io is None or step.io.op not in CAN_FAIL:
         return False
     return step.label is None or step.label.name != "guest_done"
 

@@ -63,7 +63,7 @@ def test_the_generated_program_counts_the_same(
 
 def packed(options: Options) -> Layout:
     model = elaborate(options)
-    return lay_out(model.language, {name for each in model.instances for name in each.next})
+    return lay_out(model.language, model.instances)
 
 
 @pytest.mark.slow

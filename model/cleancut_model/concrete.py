@@ -12,6 +12,28 @@ class NotEnabled(Exception):
     """The model does not allow this step here; the message names the guard that forbids it."""
 
 
+def step_of(
+    model: Compiled, state: Values, label: Label, value: int | None = None
+) -> tuple[int, Values]:
+    """The action that bears the label and writes the value, and the state after it.
+
+    Without a value it is the first that bears the label. Raises NotEnabled.
+    """
+    for number, after in model.successors(state):
+        if model.labels[number] == label and value in (None, model.arguments[number].get("v")):
+            return number, after
+    raise NotEnabled(_why_not(model, state, label))
+
+
+def _why_not(model: Compiled, state: Values, label: Label) -> str:
+    for number, known in enumerate(model.labels):
+        if known == label:
+            for name, guard in model.guards[number].items():
+                if not guard(state):
+                    return f"{label}: the guard {name!r} does not hold"
+    return f"{label}: the model has no such step"
+
+
 class Run:
     """A run of the model, from its first state."""
 
@@ -25,24 +47,10 @@ class Run:
 
     def step(self, label: Label, value: int | None = None) -> None:
         """Take a step; a guest's write says which value. Raises NotEnabled."""
-        for number, after in self._model.successors(self.state):
-            if self._model.labels[number] == label and self._fits(number, value):
-                broken = self._model.broken_step(number, self.state)
-                assert not broken, f"the model's own claim {broken} fails at {label}"
-                self.state = after
-                return
-        raise NotEnabled(self._why(label))
-
-    def _fits(self, number: int, value: int | None) -> bool:
-        return value is None or self._model.arguments[number].get("v", value) == value
-
-    def _why(self, label: Label) -> str:
-        for number, known in enumerate(self._model.labels):
-            if known == label:
-                for name, guard in self._model.guards[number].items():
-                    if not guard(self.state):
-                        return f"{label}: the guard {name!r} does not hold"
-        return f"{label}: the model has no such step"
+        number, after = step_of(self._model, self.state, label, value)
+        broken = self._model.broken_step(number, self.state)
+        assert not broken, f"the model's own claim {broken} fails at {label}"
+        self.state = after
 
     def read(self) -> dict[str, Any]:
         """The variables by name."""
@@ -61,10 +69,6 @@ def replay(
     state = model.initial
     states = [model.read(state)]
     for label, value in zip(schedule, values, strict=True):
-        state = next(
-            after
-            for number, after in model.successors(state)
-            if model.labels[number] == label and model.arguments[number].get("v") == value
-        )
+        _, state = step_of(model, state, label, value)
         states.append(model.read(state))
     return states

@@ -36,7 +36,7 @@ def abstract(bench: Bench, options: Options) -> dict[str, Any]:
         listed = bench.job(drive)
         job = None if listed is None or listed.over else listed
         final = bench.finals[drive]
-        found["js"].append(_job(listed, final))
+        found["js"].append(job_state(listed, final))
         found["error"].append(bool(job.error) if job else final == "FAILED")
         found["copied"].append([bool(x) for x in job.copied] if job else [False] * options.clusters)
         traffic = bench.traffic(drive)
@@ -58,7 +58,8 @@ def _transaction(bench: Bench) -> str:
     return {"reply": "DONE", "refuse": "FAILED"}.get(bench.outcome, "IDLE")
 
 
-def _job(job: Job | None, final: str) -> str:
+def job_state(job: Job | None, final: str) -> str:
+    """What the model calls a job's state; `final` is its drive's final event."""
     if job is None:
         return "NONE" if final == "NO_EVENT" else "GONE"
     if job.over:

@@ -94,13 +94,9 @@ class Bench:
     engine: Engine
     disk: TinyDisk
     finals: list[str]  # of each drive: its job's final event, as the model names it
-    told: dict[str, str] = field(
-        default_factory=dict
-    )  # the last status that each job had in events
+    told: dict[str, str] = field(default_factory=dict)  # each job's last status in events
     outcome: str = ""  # of the transaction: reply or refuse
-    heard: list[Output] = field(
-        default_factory=list
-    )  # all that came out; whoever wants it clears it
+    heard: list[Output] = field(default_factory=list)  # what came out since it was cleared
 
     @property
     def state(self) -> State:
@@ -151,7 +147,7 @@ class Bench:
         for output in outputs:
             if isinstance(output, Event) and output.name == "JOB_STATUS_CHANGE":
                 self.told[output.data["id"]] = output.data["status"]
-            elif isinstance(output, Event) and (final := _final(output)):
+            elif isinstance(output, Event) and (final := final_of(output)):
                 drive = int(str(output.data["device"])[1:])
                 before = self.finals[drive]
                 self.finals[drive] = final if before == "NO_EVENT" else "TWICE"
@@ -208,7 +204,8 @@ def _backup(device: str, options: Options) -> dict[str, Any]:
     return {"type": "drive-backup", "data": data}
 
 
-def _final(event: Event) -> str:
+def final_of(event: Event) -> str:
+    """A final event as the model names it; the empty word for any other."""
     if event.name == "BLOCK_JOB_CANCELLED":
         return "CANCELLED"
     if event.name == "BLOCK_JOB_COMPLETED":

@@ -6,8 +6,8 @@ from dataclasses import replace
 from cleancut_conformance.agreement.abstraction import abstract
 from cleancut_conformance.agreement.bench import Bench, build
 from cleancut_conformance.agreement.product import COMMANDS, give
-from cleancut_model.compiled import Compiled, Values, compile_model
-from cleancut_model.concrete import NotEnabled, Run
+from cleancut_model.compiled import compile_model
+from cleancut_model.concrete import NotEnabled, Run, step_of
 from cleancut_model.lanes import Row
 from cleancut_model.options import Options
 from cleancut_reference.outputs import Event, GuestDone, Output, Reply
@@ -27,28 +27,13 @@ def on_model(options: Options, moves: Sequence[Move]) -> Iterator[Row]:
     state = model.initial
     yield Row("", model.read(state))
     for move in moves:
-        number, after = _model_step(model, state, move)
+        try:
+            number, after = step_of(model, state, move.label, move.value)
+        except NotEnabled as error:
+            raise CannotFollow(str(error)) from None
         broken = [model.broken_step(number, state), model.broken_state(after)]
         state = after
         yield Row(str(move), model.read(state), [f"breaks {claim}" for claim in broken if claim])
-
-
-def _model_step(model: Compiled, state: Values, move: Move) -> tuple[int, Values]:
-    for number, after in model.successors(state):
-        value = model.arguments[number].get("v")
-        if model.labels[number] == move.label and move.value in (None, value):
-            return number, after
-    raise CannotFollow(_why_not(model, state, move))
-
-
-def _why_not(model: Compiled, state: Values, move: Move) -> str:
-    run = Run(replace(model.options))
-    run.state = state
-    try:
-        run.step(move.label, move.value)
-    except NotEnabled as error:
-        return str(error)
-    return f"{move} is not possible"
 
 
 def on_engine(options: Options, moves: Sequence[Move]) -> Iterator[Row]:

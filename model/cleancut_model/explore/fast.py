@@ -75,8 +75,7 @@ def explore(
 
 
 def _source(model: Elaborated, how: How) -> str:
-    changing = {name for instance in model.instances for name in instance.next}
-    layout = lay_out(model.language, changing)
+    layout = lay_out(model.language, model.instances)
     claims = Claims(model.states, model.steps, model.witnesses, model.may_stop)
     source = Source(model.language, layout, model.initial)
     safe = safe_actions(model.options) if how.partial_order else ()

@@ -36,8 +36,7 @@ class Graph:
 
     def __init__(self, options: Options, progress: Progress | None = None) -> None:
         self.model: Elaborated = elaborate(options)
-        changing = {name for instance in self.model.instances for name in instance.next}
-        self._layout: Layout = lay_out(self.model.language, changing)
+        self._layout: Layout = lay_out(self.model.language, self.model.instances)
         with tempfile.TemporaryDirectory(prefix="cleancut-graph-") as folder:
             self._states, steps = self._explore(Path(folder), progress)
         self.size = len(self._states)

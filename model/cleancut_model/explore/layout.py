@@ -1,9 +1,10 @@
 """Where each variable of a state lies in the words of a packed state."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from cleancut_model.finite import Finite, Name
+from cleancut_model.finite import Finite, Instance, Name
 
 WORD_BITS: Final = 64
 PRESENT_BITS: Final = 1  # the top bit of the first word tells a state from an empty slot
@@ -49,8 +50,9 @@ class Layout:
         }
 
 
-def lay_out(model: Finite, changing: set[Name]) -> Layout:
-    """Pack the variables that change, none across two words; the others take no bits."""
+def lay_out(model: Finite, instances: Iterable[Instance]) -> Layout:
+    """Pack the variables that these actions change, none across two words; others take no bits."""
+    changing = {name for instance in instances for name in instance.next}
     groups: dict[int, list[Name]] = {}
     for name in sorted(model.names(), key=lambda name: cluster_of(model, name)):
         groups.setdefault(drive_of(model, name), []).append(name)
