@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
+
+from waiting import connect
 
 TOOLS: Final = ("nbdcopy", "qemu-img", "qemu-nbd")
 SMALL_REQUESTS: Final = 5000
@@ -35,19 +36,6 @@ def running(*command: str) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait()
-
-
-def connect(path: Path) -> socket.socket:
-    """A connection to a socket that is about to be there."""
-    for _ in range(500):
-        client = socket.socket(socket.AF_UNIX)
-        try:
-            client.connect(str(path))
-            return client
-        except OSError:
-            client.close()
-            time.sleep(0.01)
-    raise SystemExit(f"nobody listens on {path}")
 
 
 @contextmanager

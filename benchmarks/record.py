@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from waiting import connect
+
 from cleancut_conformance.relay import Relay
 from cleancut_conformance.sockets import listen
 
@@ -52,19 +54,6 @@ def forked(work: object, *arguments: object) -> int:
         finally:
             os._exit(1)
     return pid
-
-
-def connect(path: Path) -> socket.socket:
-    """A connection, as soon as somebody listens."""
-    for _ in range(200):
-        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            client.connect(str(path))
-            return client
-        except OSError:
-            client.close()
-            time.sleep(0.05)
-    raise SystemExit(f"nobody listens on {path}")
 
 
 def round_trips_ms(path: Path, count: int) -> list[float]:

@@ -94,10 +94,10 @@ def _follow(
 
         found = agree(options, processes, max_states, tell)
     expected = _expected(options) if not found.limit and not found.disagreement else (0, 0)
-    same = expected == (found.model_states, found.model_steps)
+    same = found.complete and expected == (found.model_states, found.model_steps)
     if not quiet:
-        _print(name, options, found, expected)
-    status = 3 if found.limit else 0 if found.complete and same else 1
+        _print(name, options, found, expected, same)
+    status = 3 if found.limit else 0 if same else 1
     return status, _row(name, options, found, expected)
 
 
@@ -110,7 +110,9 @@ def _expected(options: Options) -> tuple[int, int]:
     return found.states, found.transitions
 
 
-def _print(name: str, options: Options, found: Agreement, expected: tuple[int, int]) -> None:
+def _print(
+    name: str, options: Options, found: Agreement, expected: tuple[int, int], same: bool
+) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{name}[/] {options.describe()}".strip())
     rate = found.steps / max(found.seconds, 1e-9)
@@ -128,7 +130,7 @@ def _print(name: str, options: Options, found: Agreement, expected: tuple[int, i
         console.print("   [yellow]the same so far[/]: the limit of states was reached")
         return
     mine = f"{found.model_states:,} states, {found.model_steps:,} steps"
-    if found.complete and expected == (found.model_states, found.model_steps):
+    if same:
         console.print(f"   model: {mine}: [green]the same[/]")
         return
     console.print(f"   model: {expected[0]:,} states, {expected[1]:,} steps; of these {mine} seen")
