@@ -15,10 +15,10 @@ from cleancut_conformance.agreement.freezing import Freezer, HiddenStateError
 from cleancut_conformance.agreement.instances import INSTANCES
 from cleancut_conformance.agreement.product import Product
 from cleancut_conformance.agreement.search import Agreement, agree
+from cleancut_conformance.agreement.wrong import WRONG
 from cleancut_conformance.cli import main
 from cleancut_model.explore import explore
 from cleancut_model.options import Options
-from tests.wrong_engines import WRONG
 
 SMALL = {
     "one drive": Options(1, 1, 2, 1, 1, monitor=True),
@@ -68,8 +68,8 @@ PARTS = {
     "stops_at_pause_only_in_words": ("one drive", "only the engine offers copy_claim d0 c0"),
     "groups_nothing": ("grouped", "only the model allows group_cancel"),
     "leaves_its_group_by_failing": ("grouped with errors", "group_cancel"),
-    "asks_nobody_auto_finalize": ("manual", "only the engine offers complete d0"),
-    "asks_nobody_auto_dismiss": ("manual", "js is ['GONE'] in the engine, ['CONCLUDED']"),
+    "finalizes_unasked": ("manual", "only the engine offers complete d0"),
+    "dismisses_unasked": ("manual", "js is ['GONE'] in the engine, ['CONCLUDED']"),
     "pauses_at_any_time": ("one drive", "the engine accepts pause d0"),
 }
 

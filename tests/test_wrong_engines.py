@@ -1,33 +1,49 @@
-"""Each wrong engine is caught by its case; the right one passes the same case."""
+"""Each wrong engine is caught by its case, as a user sees it; the right one passes that case."""
 
-from pathlib import Path
+import json
 
 import pytest
 
-from cleancut_conformance.case import load_suite
-from cleancut_conformance.runner import run
-from cleancut_conformance.targets.reference import Reference
-from cleancut_conformance.verdict import Verdict
-from tests.wrong_engines import WRONG
-
-CASES = {case.id: case for case in load_suite()}
-ROOT = Path(__file__).parent.parent
+from cleancut_conformance.agreement import selfcheck
+from cleancut_conformance.agreement.wrong import WRONG
+from cleancut_conformance.agreement.wrong.table import Wrong
+from cleancut_conformance.cli import main
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_engine_is_caught(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_each_wrong_engine_is_caught(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["selfcheck", "--json", "--timeout", "2"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["right_engine_fails"] == []
+    uncaught = [row for row in found["engines"] if not row["caught"]]
+    assert not uncaught and code == 0
+    assert {row["engine"] for row in found["engines"]} == WRONG.keys()
+    assert all(row["clause"] in row["by"][row["case"]] for row in found["engines"])
+
+
+def test_an_engine_that_nothing_catches_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    target = Reference(name=name, module="tests.wrong_engines", arguments=(name,))
-    wrong = WRONG[name]
-    result = run(CASES[wrong.case], target, tmp_path, timeout_s=2)
-    assert result.verdict is Verdict.FAIL, result.reason
-    clauses = [finding.clause for finding in result.findings]
-    assert wrong.clause in clauses, [f"{f.clause} {f.message}" for f in result.findings]
+    """An engine that loses ids passes a case that sends none."""
+    wrong = Wrong(WRONG["loses_ids"].patch, "protocol/greeting", "QMP-ID-1")
+    monkeypatch.setattr(selfcheck, "WRONG", {"loses_ids": wrong})
+    assert main(["selfcheck"]) == 1
+    output = capsys.readouterr().out
+    assert "UNCAUGHT loses_ids" in output and "That case: pass" in output
+    assert "0 of 1 wrong engines are caught; the right engine passes the same cases" in output
 
 
-@pytest.mark.parametrize("case_id", sorted({wrong.case for wrong in WRONG.values()}))
-def test_the_right_engine_passes_the_same_case(case_id: str, tmp_path: Path) -> None:
-    result = run(CASES[case_id], Reference(), tmp_path, timeout_s=10)
-    assert result.verdict is Verdict.PASS, result.reason
+def test_a_catch_proves_nothing_where_the_right_engine_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = selfcheck.Reference
+    broken = right(name="broken", module=selfcheck.MODULE, arguments=("loses_ids",))
+    monkeypatch.setattr(selfcheck, "Reference", lambda **words: right(**words) if words else broken)
+    assert main(["selfcheck", "loses_ids"]) == 1
+    assert "the right engine fails protocol/ids" in capsys.readouterr().out
+
+
+def test_a_name_that_is_no_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["selfcheck", "does_well"]) == 2
+    assert "no wrong engine 'does_well'" in capsys.readouterr().err
+    assert main(["selfcheck", "--list"]) == 0
+    assert "forgets_the_drain" in capsys.readouterr().out

@@ -4,10 +4,11 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cleancut_conformance.baseline import Baseline, shipped_baseline
 from cleancut_conformance.case import Case, load_suite
@@ -91,7 +92,7 @@ def run_all(
                 stop.set()
     finally:  # whatever ends the run leaves no target running
         stop.set()
-        _end([future for _, _, future in futures], pool)
+        end_all([future for _, _, future in futures], pool)
     return results, baseline or Baseline("none")
 
 
@@ -100,7 +101,8 @@ def _not_started(case: Case, number: int, error: TargetError) -> Result:
     return Result(case, Verdict.FAIL, str(error), [finding], run=number)
 
 
-def _end(futures: list[Future[Result]], pool: ThreadPoolExecutor) -> None:
+def end_all(futures: Sequence[Future[Any]], pool: ThreadPoolExecutor) -> None:
+    """Start nothing more, end the targets, and wait until nobody uses them."""
     pool.shutdown(wait=False, cancel_futures=True)
     while any(future.running() for future in futures):
         close_all()
