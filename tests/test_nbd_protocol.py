@@ -83,7 +83,7 @@ def answer(connection: Connection, request: Request) -> None:
     transmission = connection.transmission
     assert transmission is not None
     if request.command == nbd.BLOCK_STATUS:
-        transmission.reply_extents(request, [(request.length_bytes, True)])
+        transmission.reply_extents(request, {"base:allocation": [(request.length_bytes, 3)]})
     else:
         data = bytes(request.length_bytes) if request.command == nbd.READ else b""
         transmission.reply(request, data)

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from cleancut_reference import errors
+from cleancut_reference import bitmap_commands, errors
+from cleancut_reference.block.dirty_bitmap import DirtyBitmap
 from cleancut_reference.block.node import Drive, Node
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Outcome
 from cleancut_reference.nbd.address import UNLIMITED, InetAddress, Listen, UnixAddress
@@ -115,10 +116,12 @@ def _add(state: State, export_id: str, node: Node, arguments: Arguments) -> None
             raise errors.generic(f"{what} '{text}' too long")
     if any(export.name == name for export in state.exports):
         raise errors.generic(f"NBD server already has export named '{name}'")
-    _check_contexts(state, arguments)
+    bitmaps = _bitmaps(state, node, arguments)
+    for bitmap in bitmaps:
+        bitmap.busy = True
     drive = Drive("", node)
     state.graph.drives.append(drive)
-    state.exports.append(Export(export_id, name, description, drive, writable))
+    state.exports.append(Export(export_id, name, description, drive, writable, bitmaps))
 
 
 def check_may_resize(state: State, node: Node) -> None:
@@ -128,14 +131,27 @@ def check_may_resize(state: State, node: Node) -> None:
         raise errors.permission_conflict(node.name, "resize", unnamed, unnamed)
 
 
-def _check_contexts(state: State, arguments: Arguments) -> None:
+def _bitmaps(state: State, node: Node, arguments: Arguments) -> list[DirtyBitmap]:
+    """The bitmaps that clients may see; raises QmpError."""
     if arguments.get("allocation-depth", False):
         raise errors.generic("Parameter 'allocation-depth' is not supported by this server")
-    for bitmap in arguments.get("bitmaps", []):
-        if isinstance(bitmap, dict) and bitmap["node"] not in state.graph.nodes:
-            raise errors.generic(f"Node '{bitmap['node']}' not found")
-        name = bitmap["name"] if isinstance(bitmap, dict) else bitmap
-        raise errors.generic(f"Bitmap '{name}' is not found")
+    found = [_bitmap(state, node, item) for item in arguments.get("bitmaps", [])]
+    for bitmap in found:
+        bitmap_commands.check_free(bitmap)
+        if bitmap.enabled and not arguments.get("writable", False) and not node.read_only:
+            text = f"Enabled bitmap '{bitmap.name}' incompatible with readonly export"
+            raise errors.generic(text)
+    return found
+
+
+def _bitmap(state: State, node: Node, item: Any) -> DirtyBitmap:
+    if isinstance(item, dict):
+        return bitmap_commands.find(state, item["node"], item["name"])[1]
+    for below in node.same_bytes():
+        bitmap = below.bitmap(item)
+        if bitmap is not None:
+            return bitmap
+    raise errors.generic(f"Bitmap '{item}' is not found")
 
 
 def find(state: State, export_id: str) -> Export | None:
@@ -199,6 +215,8 @@ def steps(state: State) -> Iterator[Step]:
 def _end(state: State, export: Export) -> Step:
     def run(_: Outcome) -> None:
         state.exports.remove(export)
+        for bitmap in export.bitmaps:
+            bitmap.busy = False
         state.graph.drives.remove(export.drive)
         state.outbox.append(Event("BLOCK_EXPORT_DELETED", {"id": export.id}))
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from cleancut_reference.block import guest
+from cleancut_reference.block.dirty_bitmap import DirtyBitmap
+from cleancut_reference.block.request import MAX_EXTENTS
 from cleancut_reference.block.traffic import GuestOp
 from cleancut_reference.image.image import Status
 from cleancut_reference.nbd.connection import Connection
 from cleancut_reference.nbd.export import Export
-from cleancut_reference.nbd.handshake import Offer, Terms
-from cleancut_reference.nbd.transmission import Request, Transmission
-from cleancut_reference.nbd.wire import Command, CommandFlag
+from cleancut_reference.nbd.handshake import ALLOCATION, BITMAP, Offer, Terms
+from cleancut_reference.nbd.transmission import Extent, Request, Transmission
+from cleancut_reference.nbd.wire import Command, CommandFlag, ExtentFlag
 from cleancut_reference.outputs import GuestDone
 from cleancut_reference.state import State
 
@@ -126,13 +128,45 @@ class Client:
             self._open[flush] = _Open(request, flush=False)
             return flush
         elif request.command is Command.BLOCK_STATUS:
-            extents = [(part.length_bytes, part.status is Status.ZERO) for part in done.extents]
-            self._transmission.reply_extents(request, extents)
+            self._transmission.reply_extents(request, self._extents(request, done))
         else:
             self._transmission.reply(request, done.data)
         return None
+
+    def _extents(self, request: Request, done: GuestDone) -> dict[str, list[Extent]]:
+        """What each context says of the range of a request."""
+        assert self._export is not None, "requests come after the handshake"
+        hole = int(ExtentFlag.HOLE | ExtentFlag.ZERO)
+        found = {
+            ALLOCATION: [
+                (part.length_bytes, hole if part.status is Status.ZERO else 0)
+                for part in done.extents
+            ]
+        }
+        for bitmap in self._export.bitmaps:
+            found[BITMAP + bitmap.name] = _dirty_extents(bitmap, request)
+        return found
 
     def hang_up(self) -> None:
         """The client is gone; what it began goes on unanswered."""
         if self._export is not None:
             self._export.clients.discard(self)
+
+
+def _dirty_extents(bitmap: DirtyBitmap, request: Request) -> list[Extent]:
+    """The parts of a range that are dirty in a bitmap, and those that are not, in order."""
+    at, limit = request.offset_bytes, request.offset_bytes + request.length_bytes
+    found: list[Extent] = []
+    for first, end in bitmap.runs():
+        if end <= at:
+            continue
+        if first >= limit or len(found) >= MAX_EXTENTS:
+            break
+        if first > at:
+            found.append((first - at, 0))
+        at = max(at, first)
+        found.append((min(end, limit) - at, int(ExtentFlag.DIRTY)))
+        at = min(end, limit)
+    if at < limit and len(found) < MAX_EXTENTS:
+        found.append((limit - at, 0))
+    return found

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from cleancut_reference.block.dirty_bitmap import DirtyBitmap
 from cleancut_reference.block.node import Drive
 from cleancut_reference.nbd.handshake import Offer
 
@@ -19,13 +20,16 @@ class Export:
     description: str
     drive: Drive
     writable: bool
+    bitmaps: list[DirtyBitmap]
     clients: set[object] = field(default_factory=set)
     shutting_down: bool = False
 
     def offer(self) -> Offer:
         """What clients are told of it."""
         assert self.drive.root is not None, "an exported node stays where it is"
-        return Offer(self.name, self.description, self.drive.root.size_bytes, self.writable)
+        names = tuple(bitmap.name for bitmap in self.bitmaps)
+        size_bytes = self.drive.root.size_bytes
+        return Offer(self.name, self.description, size_bytes, self.writable, names)
 
     @property
     def busy(self) -> bool:

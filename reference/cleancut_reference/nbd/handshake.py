@@ -27,6 +27,8 @@ from cleancut_reference.nbd.wire import (
 )
 
 ALLOCATION: Final = "base:allocation"
+BITMAP: Final = "qemu:dirty-bitmap:"
+_FIRST_BITMAP_ID: Final = 2  # 1 is for QEMU's allocation depth
 
 _OPTIONS: Final = frozenset(Option)
 MAX_OPTION_BYTES: Final = 1 << 18
@@ -41,6 +43,13 @@ class Offer:
     description: str
     size_bytes: int
     writable: bool
+    bitmaps: tuple[str, ...] = ()
+
+    @property
+    def contexts(self) -> dict[str, int]:
+        """What can be asked about its extents, with the number that stands for it in replies."""
+        bitmaps = {BITMAP + name: _FIRST_BITMAP_ID + at for at, name in enumerate(self.bitmaps)}
+        return {ALLOCATION: 0} | bitmaps
 
     def features(self, structured: bool) -> Feature:
         """What the export can do."""
@@ -55,11 +64,11 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What has been agreed upon: the export, the form of replies, whether extents can be asked."""
+    """What has been agreed upon: the export, the form of replies, what is told of extents."""
 
     offer: Offer
     structured: bool
-    allocation: bool
+    contexts: tuple[str, ...]
 
 
 class _Refusal(Exception):
@@ -77,7 +86,7 @@ class Negotiation:
         self._offers = offers
         self._out = out
         self._structured = False
-        self._allocation_of: Offer | None = None
+        self._set: tuple[Offer, tuple[str, ...]] | None = None
         self._no_zeroes = False
         out += GREETING + OPTION_MAGIC
         out += struct.pack(">H", Handshake.FIXED_NEWSTYLE | Handshake.NO_ZEROES)
@@ -108,7 +117,8 @@ class Negotiation:
                 return self._terms(offer)
 
     def _terms(self, offer: Offer) -> Terms:
-        return Terms(offer, self._structured, self._allocation_of == offer)
+        contexts = self._set[1] if self._set is not None and self._set[0] == offer else ()
+        return Terms(offer, self._structured, contexts)
 
     def _reply(self, option: int, kind: OptionReply, data: bytes = b"") -> None:
         self._out += option_reply(option, kind, data)
@@ -188,18 +198,19 @@ class Negotiation:
     def _contexts(self, fields: _Fields) -> None:
         setting = fields.option == Option.SET_META_CONTEXT
         if setting:
-            self._allocation_of = None
+            self._set = None
             if not self._structured:
                 text = "request option 'set meta context' when structured reply is not negotiated"
                 raise _Refusal(OptionReply.ERR_INVALID, text)
         offer = self._require(fields.name())
         queries = fields.strings()
         fields.end()
-        matches = {ALLOCATION} if setting else {ALLOCATION, "base:"}
-        if matches.intersection(queries) or not (queries or setting):
-            self._reply(fields.option, OptionReply.META_CONTEXT, bytes(4) + ALLOCATION.encode())
-            if setting:
-                self._allocation_of = offer
+        names = tuple(name for name in offer.contexts if _is_meant(name, queries, setting))
+        for name in names:
+            data = struct.pack(">I", offer.contexts[name] if setting else 0) + name.encode()
+            self._reply(fields.option, OptionReply.META_CONTEXT, data)
+        if setting:
+            self._set = offer, names
 
     def _find(self, name: bytes) -> Offer | None:
         return next((offer for offer in self._offers() if offer.name.encode() == name), None)
@@ -209,6 +220,15 @@ class Negotiation:
         if offer is None:
             raise _Refusal(OptionReply.ERR_UNKNOWN, b"export '" + name + b"' not present")
         return offer
+
+
+def _is_meant(name: str, queries: list[str], setting: bool) -> bool:
+    """Whether a context is asked for: by its name, or for a list by a part that ends in `:`."""
+    if setting:
+        return name in queries
+    return not queries or any(
+        query == name or (query.endswith(":") and name.startswith(query)) for query in queries
+    )
 
 
 def _option_data(length_bytes: int) -> Dialogue[NoReturn, bytes | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,6 @@ from cleancut_reference.nbd.wire import (
     REQUEST_MAGIC,
     Command,
     CommandFlag,
-    ExtentFlag,
     data_chunks,
     error_chunk,
     simple_reply,
@@ -40,6 +39,10 @@ _FAILURES: Final = {
     Command.CACHE: "caching data failed",
     Command.BLOCK_STATUS: "can't get block status",
 }
+
+
+#: Length in bytes, and flags.
+Extent = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +109,7 @@ class Transmission:
             return "EINVAL", f"invalid request type ({number}) received"
         if number == Command.BLOCK_STATUS and not length_bytes:
             return "EINVAL", "need non-zero length"
-        if number == Command.BLOCK_STATUS and not self._terms.allocation:
+        if number == Command.BLOCK_STATUS and not self._terms.contexts:
             return "EINVAL", "CMD_BLOCK_STATUS not negotiated"
         return None
 
@@ -136,10 +139,10 @@ class Transmission:
         else:
             self._out += simple_reply(request.cookie, data=data)
 
-    def reply_extents(self, request: Request, extents: Sequence[tuple[int, bool]]) -> None:
-        """The lengths of the extents from the request's offset on, and which are holes."""
-        if CommandFlag.REQ_ONE in request.flags:
-            extents = extents[:1]
-        hole = ExtentFlag.HOLE | ExtentFlag.ZERO
-        flagged = [(length, int(hole) if empty else 0) for length, empty in extents]
-        self._out += status_chunk(request.cookie, 0, flagged)
+    def reply_extents(self, request: Request, found: Mapping[str, Sequence[Extent]]) -> None:
+        """For each context: the extents from the request's offset on, each length with flags."""
+        for name in self._terms.contexts:
+            extents = found[name][:1] if CommandFlag.REQ_ONE in request.flags else found[name]
+            number = self._terms.offer.contexts[name]
+            last = name == self._terms.contexts[-1]
+            self._out += status_chunk(request.cookie, number, extents, last)

@@ -2,6 +2,7 @@
 
 import errno
 import struct
+from collections.abc import Sequence
 from enum import IntEnum, IntFlag
 from typing import Final
 
@@ -123,10 +124,11 @@ class _Chunk(IntEnum):
 
 
 class ExtentFlag(IntFlag):
-    """What `base:allocation` says of an extent."""
+    """What is said of an extent: HOLE and ZERO of its allocation, DIRTY by a bitmap."""
 
-    HOLE = 1
-    ZERO = 2
+    HOLE = 1 << 0
+    ZERO = 1 << 1
+    DIRTY = 1 << 0
 
 
 _ERRORS: Final = {
@@ -169,11 +171,13 @@ def error_chunk(cookie: int, errno_name: str, text: str) -> bytes:
     return _chunk(cookie, _Chunk.ERROR, head + message)
 
 
-def status_chunk(cookie: int, context: int, extents: list[tuple[int, int]]) -> bytes:
+def status_chunk(
+    cookie: int, context: int, extents: Sequence[tuple[int, int]], done: bool
+) -> bytes:
     """The extents of one context, each with its length and its flags."""
     numbers = [number for extent in extents for number in extent]
     data = struct.pack(f">I{len(numbers)}I", context, *numbers)
-    return _chunk(cookie, _Chunk.BLOCK_STATUS, data)
+    return _chunk(cookie, _Chunk.BLOCK_STATUS, data, done=done)
 
 
 def data_chunks(cookie: int, offset_bytes: int, data: bytes, whole: bool) -> bytes:
