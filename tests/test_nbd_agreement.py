@@ -17,6 +17,7 @@ CONTENT = bytes(65536) + b"\x11" * 65536 + bytes(MIB - 131072) + b"\x22" * 100 +
 
 GO = option(nbd.GO, nbd.info("d0"))
 RO = option(nbd.GO, nbd.info("ro"))
+BM = option(nbd.GO, nbd.info("bm"))
 STRUCTURED = option(nbd.STRUCTURED)
 
 
@@ -41,6 +42,12 @@ QUERIES = [
     (), ("base:",), ("base:allocation",), ("base:allocation", "base:"), ("base:nothing",),
     ("base",), ("",), ("qemu:",), ("qemu:allocation-depth",), ("qemu:dirty-bitmap:x",),
     ("x" * 5000,), ("nothing", "base:allocation"), ("base:allocation", "base:allocation"),
+]  # fmt: skip
+BITMAP = "qemu:dirty-bitmap:"
+BITMAP_QUERIES = [
+    (), ("qemu:",), (BITMAP,), (BITMAP + "b0",), (BITMAP + "nope",), (BITMAP + "b1", BITMAP + "b0"),
+    ("base:", BITMAP), ("base:allocation", BITMAP + "b0", BITMAP + "b1"), ("qemu",), ("qemu:b0",),
+    (BITMAP + "b0", BITMAP + "b0"), ("qemu:", "base:"), (BITMAP + "b",),
 ]  # fmt: skip
 BAD_QUERIES = [
     b"", nbd.string("d0"), nbd.string("d0") + struct.pack(">I", 2) + nbd.string("base:"),
@@ -74,7 +81,7 @@ BEYOND = [
     request(nbd.READ, 1, 2 * MIB, 1), request(nbd.READ, 2, 2 * MIB - 1, 2),
     request(nbd.READ, 3, 1 << 63, 4), request(nbd.READ, 4, (1 << 64) - 1, 4),
     request(nbd.TRIM, 5, 2 * MIB + 1, 0), request(nbd.CACHE, 6, 2 * MIB - 1, 2),
-    request(nbd.FLUSH, 7, 5 * MIB, 5), request(99, 8, 5 * MIB, 5), request(nbd.READ, 9, 0, 4),
+    request(nbd.FLUSH, 7, 5 * MIB, 5), request(99, 8, 5 * MIB, 5), request(nbd.READ, 9, 65536, 4),
 ]  # fmt: skip
 BEYOND_WRITING = [
     request(nbd.WRITE, 1, 2 * MIB - 1, 2, 0, b"ab"), request(nbd.WRITE_ZEROES, 2, 2 * MIB - 1, 2),
@@ -123,6 +130,14 @@ DIALOGUES: dict[str, tuple[int, list[bytes], list[bytes]]] = {
     "extents taken back": (3, [STRUCTURED, set_meta("base:allocation"), set_meta(), GO], EXTENTS),
     "extents lost by an error": (
         3, [STRUCTURED, set_meta("base:allocation"), set_meta(name="nope"), GO], EXTENTS),
+    "list contexts of bitmaps": (
+        3, [STRUCTURED, *(list_meta(*queries, name="bm") for queries in BITMAP_QUERIES)], []),
+    "set contexts of bitmaps": (
+        3, [STRUCTURED, *(set_meta(*queries, name="bm") for queries in BITMAP_QUERIES)], []),
+    "extents of a bitmap": (3, [STRUCTURED, set_meta(BITMAP + "b0", name="bm"), BM], EXTENTS),
+    "extents of several contexts": (
+        3, [STRUCTURED, set_meta("base:allocation", BITMAP + "b1", BITMAP + "b0", name="bm"), BM],
+        EXTENTS),
     "reads and writes": (3, [GO], READS_AND_WRITES),
     "reads and writes, structured": (3, [STRUCTURED, GO], READS_AND_WRITES),
     "holes": (3, [STRUCTURED, GO], [
@@ -238,8 +253,16 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
         for server in (qemu, reference):
             server.start_nbd()
             server("nbd-server-add", device="d0", writable=True, description="a drive")
-            server("block-export-add", type="nbd", id="ro", name="ro",
-                   node_name=server.node_name("d1"))  # fmt: skip
+            node = server.node_name("d1")
+            server("block-export-add", type="nbd", id="ro", name="ro", node_name=node)
+            for name, granularity in (("b0", 512), ("b1", 131072)):
+                server("block-dirty-bitmap-add", node=node, name=name, granularity=granularity)
+            for command in ("write -z 64k 100", "write -P 1 200k 4k", "write -P 1 1536k 512k"):
+                server("human-monitor-command", command_line=f'qemu-io d1 "{command}"')
+            for name in ("b0", "b1"):
+                server("block-dirty-bitmap-disable", node=node, name=name)
+            server("block-export-add", type="nbd", id="bm", name="bm", node_name=node,
+                   bitmaps=["b0", "b1"])  # fmt: skip
         yield [qemu, reference]
 
 

@@ -135,22 +135,23 @@ def _bitmaps(state: State, node: Node, arguments: Arguments) -> list[DirtyBitmap
     """The bitmaps that clients may see; raises QmpError."""
     if arguments.get("allocation-depth", False):
         raise errors.generic("Parameter 'allocation-depth' is not supported by this server")
-    found = [_bitmap(state, node, item) for item in arguments.get("bitmaps", [])]
-    for bitmap in found:
-        bitmap_commands.check_free(bitmap)
-        if bitmap.enabled and not arguments.get("writable", False) and not node.read_only:
-            text = f"Enabled bitmap '{bitmap.name}' incompatible with readonly export"
-            raise errors.generic(text)
-    return found
+    writable = arguments.get("writable", False)
+    found = [_bitmap(state, node, item, writable) for item in arguments.get("bitmaps", [])]
+    return [bitmap_commands.check_free(bitmap) for bitmap in found]
 
 
-def _bitmap(state: State, node: Node, item: Any) -> DirtyBitmap:
+def _bitmap(state: State, node: Node, item: Any, writable: bool) -> DirtyBitmap:
+    """A bitmap of the node that is named, or the first of this name down the backing chain."""
     if isinstance(item, dict):
         return bitmap_commands.find(state, item["node"], item["name"])[1]
-    for below in node.same_bytes():
-        bitmap = below.bitmap(item)
-        if bitmap is not None:
-            return bitmap
+    for image in node.chain():
+        bitmap = image.bitmap(item)
+        if bitmap is None:
+            continue
+        if bitmap.enabled and not writable and not image.read_only:
+            text = f"Enabled bitmap '{bitmap.name}' incompatible with readonly export"
+            raise errors.generic(text)
+        return bitmap
     raise errors.generic(f"Bitmap '{item}' is not found")
 
 

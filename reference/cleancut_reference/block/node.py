@@ -96,6 +96,13 @@ class Node:
             return self.children.get("image")
         return self.children.get("backing")
 
+    def chain(self) -> Iterator[Node]:
+        """This node, and one after the other the images below it in the backing chain."""
+        node: Node | None = self
+        while node is not None:
+            yield node
+            node = node.next_image
+
     @property
     def performer(self) -> Node:
         """The node that requests to this one are performed at: below copy-before-write filters."""

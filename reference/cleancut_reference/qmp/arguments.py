@@ -32,6 +32,8 @@ _OPEN: Final = frozenset({"device_add-arg"})
 _ALTERNATES: Final = {
     "blockdev-add-arg:blkdebug.image": "BlockdevRef",
     "blockdev-add-arg:qcow2.backing": "BlockdevRefOrNull",
+    "block-export-add:nbd.bitmaps": "BlockDirtyBitmapOrStr",
+    "transaction.actions:block-dirty-bitmap-merge.data.bitmaps": "BlockDirtyBitmapOrStr",
 }
 
 
@@ -56,8 +58,7 @@ def _check(type_name: str, value: Any, path: str) -> None:
         case "enum":
             _check_builtin("string", value, path)
             if value not in entity["values"]:
-                key = "null" if path.endswith("]") else path.rpartition(".")[2]  # as QEMU
-                raise generic(f"Parameter '{key}' does not accept value '{value}'")
+                raise generic(f"Parameter '{_last(path)}' does not accept value '{value}'")
         case "array":
             _check_builtin("array", value, path)
             for index, item in enumerate(value):
@@ -117,7 +118,12 @@ def _check_alternate(entity: Mapping[str, Any], value: Any, path: str) -> None:
         json_type = kind.get("json-type") or _JSON_TYPES[kind["meta-type"]]
         if _fits(json_type, value):
             return _check(member["type"], value, path)
-    raise _wrong_type(path, _ALTERNATES.get(entity["name"], "string or object"))
+    raise _wrong_type(_last(path), _ALTERNATES.get(entity["name"], "string or object"))
+
+
+def _last(path: str) -> str:
+    """What QEMU calls an enum's or an alternate's place: its key alone, in a list none."""
+    return "null" if path.endswith("]") else path.rpartition(".")[2]
 
 
 def _join(path: str, key: str) -> str:
