@@ -9,7 +9,7 @@ from typing import Any, Final
 from cleancut_conformance.console import Console, Request
 from cleancut_conformance.expect import matches
 from cleancut_conformance.recorder import Recorder
-from cleancut_conformance.targets.base import Session
+from cleancut_conformance.targets.base import START_S, Session
 from cleancut_conformance.wire import Closed, Late
 
 POLL_S: Final = 0.02
@@ -39,18 +39,22 @@ class Dialogue:
         self.clause = clause  # what a demand breaks that names none
         self.recorder = recorder
         self.timeout_s = timeout_s
-        self.has_quit = False
+        self.greeted = self.has_quit = False
         self.events: list[Any] = []  # not taken by an expectation yet
         self.all_events: list[Any] = []
         self._replies: list[Any] = []
         self._console = Console()
 
     def open(self) -> None:
-        """Take the greeting and negotiate."""
+        """Take the greeting and negotiate; a program that we have started may take its time."""
+        patience_s = max(self.timeout_s, START_S) if self.session.command else self.timeout_s
+        asked_s, self.timeout_s = self.timeout_s, patience_s
         self._receive_until(lambda: bool(self._replies), "the greeting", "QMP-GREET-1")
         self._replies.clear()
+        self.greeted = True
         self.send([{"execute": "qmp_capabilities"}])
         self.reply("qmp_capabilities")
+        self.timeout_s = asked_s
 
     # ---- sending
 

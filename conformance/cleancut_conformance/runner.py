@@ -99,6 +99,8 @@ class _Run:
         if not self._session.command:
             return Verdict.UNKNOWN, "the server has closed the connection"
         status = self._session.wait()
+        if not self._dialogue.greeted and status not in KILLED:
+            raise self._session.no_start(status)
         words = f"the target has gone, {describe_exit(status)}"
         if status in KILLED:
             return Verdict.UNKNOWN, words

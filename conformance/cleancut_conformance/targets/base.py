@@ -13,14 +13,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from cleancut_conformance.case import Case, Fault
 from cleancut_conformance.images import fill, make
 from cleancut_conformance.judge.oracle import Extents
 from cleancut_conformance.wire import Connection
 
-START_S: Final = 20.0
+START_S: Final = 60.0  # on a machine that is busy with other things
 END_S: Final = 10.0
 KEPT_LINES: Final = 40  # of what a target writes to its standard error
 
@@ -97,6 +97,27 @@ class Target(Protocol):
         """How a backup command names the image that a case calls by this name."""
 
 
+class Process(Protocol):
+    """A running target: what a session uses of `Popen`."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """The exit status, or None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status, once there is one; raises TimeoutExpired."""
+
+
+@runtime_checkable
+class Starts(Protocol):
+    """A target that starts its process in a way of its own."""
+
+    def start(self, command: list[str], folder: Path, output: int, errors: int) -> Process:
+        """Run the command in the folder, in a session of its own, with these two descriptors."""
+
+
 #: The sessions that are open, so that whoever ends the program can end them.
 _open_sessions: "set[Session]" = set()
 
@@ -117,7 +138,7 @@ class Session:
         self.command = target.command(setup)
         self._errors = setup.folder / "stderr"
         _open_sessions.add(self)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         try:
             if self.command:
                 self._process = self._start()
@@ -126,19 +147,12 @@ class Session:
             self.close()
             raise
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> Process:
         # A program writes to a terminal line by line, to a pipe only when its buffer is full.
         reader, writer = pty.openpty()
         try:
             with self._errors.open("wb") as errors:
-                process = subprocess.Popen(
-                    self.command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=writer,
-                    stderr=errors,
-                    cwd=self.setup.folder,
-                    start_new_session=True,  # Ctrl-C is for us; we end the target
-                )
+                process = self._run(writer, errors.fileno())
         except OSError as error:
             os.close(reader)
             raise TargetError(f"cannot start {self.command[0]}: {error.strerror}") from None
@@ -146,6 +160,18 @@ class Session:
             os.close(writer)
         threading.Thread(target=self._read_console, args=(reader,), daemon=True).start()
         return process
+
+    def _run(self, output: int, errors: int) -> Process:
+        if isinstance(self.target, Starts):
+            return self.target.start(self.command, self.setup.folder, output, errors)
+        return subprocess.Popen(
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            cwd=self.setup.folder,
+            start_new_session=True,  # Ctrl-C is for us; we end the target
+        )
 
     def _read_console(self, reader: int) -> None:
         rest = b""
@@ -170,11 +196,15 @@ class Session:
             if self._process is None:
                 raise TargetError(f"nobody listens on {path}")
             if self._process.poll() is not None:
-                status = describe_exit(self._process.returncode)
-                raise TargetError(f"{self.command[0]} ended at once, {status}: {self.last_error()}")
+                raise self.no_start(self._process.returncode)
             if time.monotonic() > deadline:
                 raise TargetError(f"{self.command[0]} opens no QMP socket in {START_S:.0f} s")
             time.sleep(0.01)
+
+    def no_start(self, status: int | None) -> TargetError:
+        """What to say of a program that ended before it greeted."""
+        words = f"{self.command[0]} ended at once, {describe_exit(status)}: {self.last_error()}"
+        return TargetError(words)
 
     def last_error(self) -> str:
         """The last line that the target wrote to its standard error."""

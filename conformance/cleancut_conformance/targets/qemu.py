@@ -36,7 +36,9 @@ class Qemu:
     def command(self, setup: Setup) -> list[str]:
         """QEMU with the drives of the case."""
         command = [self.program, "-machine", "none", "-nodefaults", "-display", "none"]
-        command += ["-qmp", f"unix:{setup.socket},server=on,wait=off"]
+        # With wait=off a client that is early may get the event RESUME before the greeting: QEMU
+        # tells it to every monitor that is not negotiating yet (seen on 5.2, one start in 25).
+        command += ["-qmp", f"unix:{setup.socket},server=on,wait=on"]
         for name, drive in setup.drives.items():
             faults = [fault for fault in setup.faults if fault.node == name]
             command += ["-drive", _drive(name, drive, faults)]
