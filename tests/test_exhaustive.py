@@ -26,6 +26,9 @@ SMALL = {
     "manual": Options(1, 1, 2, 1, 1, "stop", manual=True, monitor=True),
     "grouped": Options(2, 1, 2, 0, 0, grouped=True, monitor=True),
     "grouped with errors": Options(2, 1, 2, 0, 1, grouped=True, monitor=True),
+    "incremental": Options(1, 2, 2, 1, 1, sync="incremental", again=1, monitor=True),
+    "none": Options(1, 2, 2, 1, 1, sync="none", monitor=True),
+    "workers": Options(1, 2, 2, 0, 1, workers=2, monitor=True),
 }
 
 
@@ -70,6 +73,10 @@ PARTS = {
     "leaves_its_group_by_failing": ("grouped with errors", "group_cancel"),
     "finalizes_unasked": ("manual", "only the engine offers complete d0"),
     "dismisses_unasked": ("manual", "js is ['GONE'] in the engine, ['CONCLUDED']"),
+    "forgets_what_it_has_frozen": ("incremental", "dirty is [[False, False]] in the engine"),
+    "copies_too_much": ("incremental", "the engine offers copy_claim d0 c0"),
+    "records_nothing": ("incremental", "dirty is [[False, False]] in the engine"),
+    "ends_without_being_told": ("none", "only the engine offers copy_claim d0 c0"),
     "pauses_at_any_time": ("one drive", "the engine accepts pause d0"),
 }
 
@@ -80,11 +87,7 @@ NOT_THERE = {
     "takes_a_second_job": "no other command starts a job in these instances",
     "loses_ids": "the model has no wire",
     "writes_below_the_snapshot": "the bench takes no snapshots",
-    "forgets_what_it_has_frozen": "the bench has no bitmaps",
-    "copies_too_much": "the bench has no bitmaps",
-    "keeps_what_a_bitmap_action_did": "the bench has no bitmaps",
-    "records_nothing": "the bench has no bitmaps",
-    "ends_without_being_told": "the bench copies with sync full only",
+    "keeps_what_a_bitmap_action_did": "the bench has no bitmap actions",
     "knows_no_class_of_errors": "the model has no error texts",
 }
 

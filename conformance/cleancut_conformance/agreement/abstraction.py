@@ -1,17 +1,21 @@
 """What the engine's state is to the model: the model's variables, but for those that are ghosts."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from cleancut_conformance.agreement.bench import CLUSTER_BYTES, Bench
+from cleancut_conformance.agreement.bench import Bench
 from cleancut_model.options import Options
+from cleancut_reference.block.dirty_bitmap import DirtyBitmap
 from cleancut_reference.block.traffic import GuestRequest, Phase
-from cleancut_reference.jobs.job import Copy, Job
+from cleancut_reference.jobs.job import COPIED, Copy, Job
 from cleancut_reference.transaction import Phase as TransactionPhase
 from cleancut_reference.transaction import Transaction
 from cleancut_spec.jobs import Status
 
 VARIABLES: Final = ("js", "drained", "error", "g", "gc", "gv", "gbuf", "b", "bc", "bbuf", "src",
                     "tgt", "copied")  # fmt: skip
+COPIES: Final = ("b", "bc", "bbuf")
+PARTLY_TOLD: Final = ("todo",)  # what was frozen for a job is forgotten when the job is over
 
 #: A guest request that has one more cluster to copy is, to the model, one that has arrived.
 GUEST: Final = {
@@ -28,8 +32,9 @@ TX: Final = {
 
 
 def abstract(bench: Bench, options: Options) -> dict[str, Any]:
-    """The engine's state by the names of the model's variables."""
+    """The engine's state by the names of the model's variables; None where it cannot be told."""
     found: dict[str, Any] = {name: [] for name in VARIABLES}
+    found |= {name: [] for name in _bits_of(options)}
     found["tx"] = _transaction(bench)
     found["final"] = list(bench.finals)
     for drive in range(options.drives):
@@ -38,17 +43,65 @@ def abstract(bench: Bench, options: Options) -> dict[str, Any]:
         final = bench.finals[drive]
         found["js"].append(job_state(listed, final))
         found["error"].append(bool(job.error) if job else final == "FAILED")
-        found["copied"].append([bool(x) for x in job.copied] if job else [False] * options.clusters)
+        found["copied"].append(_copied(job, options))
         traffic = bench.traffic(drive)
         found["drained"].append(traffic.drained)
-        _guest(found, traffic.requests[0] if traffic.requests else None)
-        _copy(found, job.in_flight[0] if job and job.in_flight else None)
-        found["src"].append(bench.disk.images[bench.source(drive)].clusters())
-        target = bench.disk.files.get(f"d{drive}.target")
+        _guest(found, bench, traffic.requests[0] if traffic.requests else None)
+        _copies(found, job, options.workers)
+        found["src"].append(bench.disk.images[bench.source(drive)].clusters(bench.cluster_bytes))
+        target = bench.target(drive)
         found["tgt"].append(
-            target.clusters() if target and target.content else [0] * options.clusters
+            target.clusters(bench.cluster_bytes)
+            if target and target.content
+            else [0] * options.clusters
         )
+        if options.records:
+            _bits(found, bench.bitmap(drive), job, options)
     return found
+
+
+def parted(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """The first variable of which both tell something else; the empty word if none."""
+    for name, value in mine.items():
+        other = theirs[name]
+        if value == other:
+            continue
+        if name in PARTLY_TOLD and all(m in (None, t) for m, t in zip(value, other, strict=True)):
+            continue
+        if name not in COPIES or _copies_of(mine) != _copies_of(theirs):
+            return name
+    return ""
+
+
+def _copies_of(state: Mapping[str, Any]) -> list[Any]:
+    """The background copies of each drive, whichever is called the first."""
+    rows = zip(*(state[name] for name in COPIES), strict=True)
+    several = isinstance(state["b"][0], list)
+    return [sorted(zip(*row, strict=True)) if several else row for row in rows]
+
+
+def _bits_of(options: Options) -> tuple[str, ...]:
+    """The variables about bitmaps that an instance has."""
+    return () if not options.records else ("dirty", "todo") if options.bitmaps else ("dirty",)
+
+
+def _copied(job: Job | None, options: Options) -> list[bool]:
+    return [x == COPIED for x in job.copied] if job else [False] * options.clusters
+
+
+def _bits(
+    found: dict[str, Any], bitmap: DirtyBitmap | None, job: Job | None, options: Options
+) -> None:
+    """The engine freezes a bitmap when it makes the job, the model when it commits it.
+
+    While no write can fall between the two, there is no difference.
+    """
+    assert bitmap is not None, "a drive of these instances keeps its bitmap"
+    begun = job is not None and job.status is not Status.CREATED
+    records = bitmap.successor if begun and bitmap.successor else bitmap
+    found["dirty"].append([bool(bit) for bit in records.bits])
+    if options.bitmaps:
+        found["todo"].append([bool(bit) for bit in bitmap.bits] if begun else None)
 
 
 def _transaction(bench: Bench) -> str:
@@ -71,23 +124,26 @@ def job_state(job: Job | None, final: str) -> str:
     return "PAUSED" if job.user_paused else "RUNNING"
 
 
-def _guest(found: dict[str, Any], request: GuestRequest | None) -> None:
+def _guest(found: dict[str, Any], bench: Bench, request: GuestRequest | None) -> None:
     if request is None:
         values: tuple[Any, ...] = ("G_IDLE", 0, 0, 0)
     else:
-        cluster = request.offset_bytes // CLUSTER_BYTES
+        cluster = request.offset_bytes // bench.cluster_bytes
         old = request.old_content[0] if request.old_content else 0
         values = (GUEST[request.phase], cluster, request.data[0], old)
     for name, value in zip(("g", "gc", "gv", "gbuf"), values, strict=True):
         found[name].append(value)
 
 
-def _copy(found: dict[str, Any], copy: Copy | None) -> None:
-    if copy is None:
-        values: tuple[Any, ...] = ("B_IDLE", 0, 0)
-    elif copy.data is None:
-        values = ("READ", copy.first, 0)
-    else:
-        values = ("WRITE", copy.first, copy.data[0])
-    for name, value in zip(("b", "bc", "bbuf"), values, strict=True):
-        found[name].append(value)
+def _copies(found: dict[str, Any], job: Job | None, workers: int) -> None:
+    told = [_copy(copy) for copy in job.in_flight] if job else []
+    told += [("B_IDLE", 0, 0)] * (workers - len(told))
+    for place, name in enumerate(("b", "bc", "bbuf")):
+        row = [copy[place] for copy in sorted(told)]
+        found[name].append(row if workers > 1 else row[0])
+
+
+def _copy(copy: Copy) -> tuple[str, int, int]:
+    if copy.data is None:
+        return "READ", copy.first, 0
+    return "WRITE", copy.first, copy.data[0]

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from cleancut_model.options import Options
 from cleancut_reference.block import guest
+from cleancut_reference.block.dirty_bitmap import DirtyBitmap
 from cleancut_reference.block.graph import Graph
-from cleancut_reference.block.node import Drive
+from cleancut_reference.block.node import Drive, Node
 from cleancut_reference.block.request import Blueprint, DiskRequest, Failed, Op, Opened, Outcome
 from cleancut_reference.block.traffic import GuestOp, Traffic
 from cleancut_reference.engine import Engine
@@ -19,6 +20,7 @@ from cleancut_reference.step import Step
 from cleancut_spec.schedule import Label
 
 CLUSTER_BYTES: Final = 4
+BITMAP: Final = "b"  # of each drive, where the instance has bitmaps
 
 #: Arguments that make an action fail: before its drive is drained, and when its job is made.
 AT_ONCE: Final[Mapping[str, Any]] = {"job-id": "-"}
@@ -31,10 +33,10 @@ class TinyImage:
 
     content: bytearray
 
-    def clusters(self) -> list[int]:
+    def clusters(self, cluster_bytes: int = CLUSTER_BYTES) -> list[int]:
         """What each cluster holds; a torn one is an error of the engine."""
-        starts = range(0, len(self.content), CLUSTER_BYTES)
-        cells = [self.content[at : at + CLUSTER_BYTES] for at in starts]
+        starts = range(0, len(self.content), cluster_bytes)
+        cells = [self.content[at : at + cluster_bytes] for at in starts]
         assert all(len(set(cell)) == 1 for cell in cells), "a torn cluster"
         return [cell[0] for cell in cells]
 
@@ -94,6 +96,7 @@ class Bench:
     engine: Engine
     disk: TinyDisk
     finals: list[str]  # of each drive: its job's final event, as the model names it
+    cluster_bytes: int = CLUSTER_BYTES
     told: dict[str, str] = field(default_factory=dict)  # each job's last status in events
     outcome: str = ""  # of the transaction: reply or refuse
     heard: list[Output] = field(default_factory=list)  # what came out since it was cleared
@@ -116,6 +119,15 @@ class Bench:
     def job(self, drive: int) -> Job | None:
         """The job of a drive."""
         return next((job for job in self.state.jobs if job.index == drive), None)
+
+    def bitmap(self, drive: int) -> DirtyBitmap | None:
+        """The bitmap of a drive."""
+        return self.state.graph.nodes[self.source(drive)].bitmap(BITMAP)
+
+    def target(self, drive: int) -> TinyImage | None:
+        """What lies where the drive's backup goes."""
+        name = target_name(drive)
+        return self.disk.images.get(name) or self.disk.files.get(name)
 
     def misled(self) -> str:
         """Where the client was told another status than a job has, in words."""
@@ -162,46 +174,84 @@ class Bench:
     def write(self, drive: int, cluster: int, value: int) -> None:
         """A guest's write arrives."""
         way_in = self.state.graph.drives[drive]
-        data = bytes([value]) * CLUSTER_BYTES
-        guest.submit(self.state, way_in, GuestOp.WRITE, cluster * CLUSTER_BYTES, len(data), data)
+        assert way_in.root is not None, "drives of the bench have media"
+        offset_bytes = cluster * self.cluster_bytes
+        length_bytes = min(self.cluster_bytes, way_in.root.size_bytes - offset_bytes)
+        data = bytes([value]) * length_bytes
+        guest.submit(self.state, way_in, GuestOp.WRITE, offset_bytes, length_bytes, data)
         self.listen()
+
+    def forget(self) -> None:
+        """The client is about to begin another transaction: what it knows of the last is over."""
+        self.finals = ["NO_EVENT"] * len(self.finals)
+        self.outcome = ""
 
     def begin(
         self, options: Options, refused: int | None = None, by: Mapping[str, Any] = AT_ONCE
     ) -> None:
         """The client's transaction is taken up; the backup of one drive may be `refused`."""
-        mode = "grouped" if options.grouped else "individual"
-        actions = [_backup(f"d{drive}", options) for drive in range(options.drives)]
-        if refused is not None:
-            actions[refused]["data"] |= by
-        self.command("transaction", actions=actions, properties={"completion-mode": mode})
+        self.command("transaction", **transaction(options, refused, by))
 
 
-def build(options: Options) -> Bench:
-    """A bench with the drives of an instance, all zero."""
+def build(options: Options, cluster_bytes: int = CLUSTER_BYTES) -> Bench:
+    """A bench with the drives of an instance, all zero, and what its backups need besides."""
     graph, disk = Graph(), TinyDisk()
-    size_bytes = options.clusters * CLUSTER_BYTES
+    size_bytes = options.clusters * cluster_bytes
+    if options.tail:
+        size_bytes -= cluster_bytes // 2
+
+    def add(name: str) -> Node:
+        disk.images[name] = TinyImage(bytearray(size_bytes))
+        return graph.build(Opened(name, "memory", size_bytes))
+
     for index in range(options.drives):
-        node = graph.build(Opened(graph.new_name(), "memory", size_bytes))
+        node = add(graph.new_name())
         graph.drives.append(Drive(f"d{index}", node))
-        disk.images[node.name] = TinyImage(bytearray(size_bytes))
+        if options.records:
+            node.bitmaps.append(DirtyBitmap(BITMAP, cluster_bytes, size_bytes))
+    for index in range(options.drives if to_nodes(options) else 0):
+        add(target_name(index)).monitor_owned = True
     sizes = Sizes(
-        CLUSTER_BYTES, max_chunk_bytes=CLUSTER_BYTES, workers=options.workers, retry_delay_ns=0
+        cluster_bytes, max_chunk_bytes=cluster_bytes, workers=options.workers, retry_delay_ns=0
     )
-    return Bench(Engine(State(graph, sizes)), disk, ["NO_EVENT"] * options.drives)
+    engine = Engine(State(graph, sizes))
+    return Bench(engine, disk, ["NO_EVENT"] * options.drives, cluster_bytes)
 
 
-def _backup(device: str, options: Options) -> dict[str, Any]:
+def to_nodes(options: Options) -> bool:
+    """Whether the targets are nodes: with sync none a new image would need a backing file."""
+    return not options.ends
+
+
+def target_name(drive: int) -> str:
+    """The file or the node that a drive's backup goes to."""
+    return f"d{drive}.target"
+
+
+def transaction(
+    options: Options, refused: int | None = None, by: Mapping[str, Any] = AT_ONCE
+) -> dict[str, Any]:
+    """The arguments of an instance's transaction; the backup of one drive may be `refused`."""
+    actions = [_backup(drive, options) for drive in range(options.drives)]
+    if refused is not None:
+        actions[refused]["data"] |= by
+    mode = "grouped" if options.grouped else "individual"
+    return {"actions": actions, "properties": {"completion-mode": mode}}
+
+
+def _backup(drive: int, options: Options) -> dict[str, Any]:
     data = {
-        "device": device,
-        "target": f"{device}.target",
-        "sync": "full",
+        "device": f"d{drive}",
+        "target": target_name(drive),
+        "sync": options.sync,
         "on-source-error": options.on_source_error,
         "on-target-error": options.on_target_error,
         "auto-finalize": options.auto,
         "auto-dismiss": options.auto,
     }
-    return {"type": "drive-backup", "data": data}
+    if options.bitmaps:
+        data |= {"bitmap": BITMAP, "bitmap-mode": options.bitmap_mode}
+    return {"type": "blockdev-backup" if to_nodes(options) else "drive-backup", "data": data}
 
 
 def final_of(event: Event) -> str:

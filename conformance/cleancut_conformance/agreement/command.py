@@ -66,9 +66,8 @@ def agree_command(
 def unfollowed(options: Options) -> str:
     """The parts of an instance in which the engine cannot be followed, in words."""
     odd = [what for part, what in PARTS.items() if getattr(options, part) and part not in FOLLOWED]
-    odd += [f"sync {options.sync}"] if options.sync != "full" else []
-    odd += ["several requests at once"] if max(options.requests, options.workers) > 1 else []
-    odd += ["further transactions"] if options.repeats else []
+    odd += ["sync top"] if options.sync == "top" else []
+    odd += ["several guest requests at once"] if options.requests > 1 else []
     return ", ".join(odd)
 
 
@@ -115,10 +114,10 @@ def _print(
 ) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{name}[/] {options.describe()}".strip())
-    rate = found.steps / max(found.seconds, 1e-9)
+    rate = found.steps / max(found.processor_s, 1e-9)
     console.print(
         f"   engine: {found.states:,} states, {found.steps:,} steps, {found.refusals:,} refused "
-        f"commands, in {found.seconds:.1f} s ({rate:,.0f} steps/s)"
+        f"commands, in {found.seconds:.1f} s ({rate:,.0f} steps a second of a core)"
     )
     if found.disagreement:
         console.print(f"   [bold red]they part[/] after {len(found.schedule)} steps:")
@@ -151,6 +150,7 @@ def _row(
         "model_steps": found.model_steps,
         "expected": expected,
         "seconds": found.seconds,
+        "processor_s": found.processor_s,
         "limit": found.limit,
         "disagreement": found.disagreement,
         "schedule": found.schedule,

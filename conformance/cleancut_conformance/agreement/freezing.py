@@ -75,12 +75,16 @@ class Freezer:
     """Writes and reads states that are made of these classes.
 
     Attributes that are `ignored` are not written; after reading they are what the function makes.
+    Objects of the classes `constant` hold nothing that changes: of equal ones there is but one.
     """
 
     def __init__(
-        self, classes: list[type], ignored: dict[tuple[type, str], Callable[[], Any]]
+        self,
+        classes: list[type],
+        ignored: dict[tuple[type, str], Callable[[], Any]],
+        constant: frozenset[type] = frozenset(),
     ) -> None:
-        self._ignored = ignored
+        self._ignored, self._constant = ignored, constant
         self._members: list[list[Any]] = []
         self._freeze: dict[type, Freeze] = _Known()
         self._thaw: list[Thaw] = [lambda t, k: k[t[1]]]
@@ -164,7 +168,10 @@ class Freezer:
             return
         kept = [name for name in names if (each, name) not in self._ignored]
         reset = {name: self._ignored[each, name] for name in names if name not in kept}
-        self._freeze[each], thaw = _generate(each, tag, kept, reset, self._freeze, self._thaw)
+        freeze, thaw = _generate(each, tag, kept, reset, self._freeze, self._thaw)
+        if each in self._constant:
+            freeze, thaw = _keep(freeze, thaw)
+        self._freeze[each] = freeze
         self._thaw.append(thaw)
 
     def _register_open(self, each: Any, tag: int) -> None:
@@ -187,6 +194,24 @@ class Freezer:
         self._thaw.append(thaw)
 
 
+def _keep(freeze: Freeze, thaw: Thaw) -> tuple[Freeze, Thaw]:
+    """The same for objects of which equal ones are kept, once read, as one object."""
+    kept_ones: dict[Any, Any] = {}
+    written: dict[int, Any] = {}  # by the identity of those
+
+    def freeze_kept(value: Any, numbers: dict[int, int], kept: list[Any]) -> Any:
+        return written.get(id(value)) or freeze(value, {}, [])
+
+    def thaw_kept(frozen: Any, kept: list[Any]) -> Any:
+        found = kept_ones.get(frozen)
+        if found is None:
+            found = kept_ones[frozen] = thaw(frozen, [])
+            written[id(found)] = frozen
+        return found
+
+    return freeze_kept, thaw_kept
+
+
 def _generate(
     each: Any,
     tag: int,
@@ -203,7 +228,7 @@ def _generate(
     ]
     is_constant = getattr(getattr(each, "__dataclass_params__", None), "frozen", False)
     put = "put(o, {name!r}, {value})" if is_constant else "o.{name} = {value}"
-    thawed_value = "thawers[v{i}[0]](v{i}, kept) if type(v{i}) is tuple else v{i}"
+    thawed_value = "v{i} if type(v{i}) is not tuple else thawers[v{i}[0]](v{i}, kept)"
     lines = [
         "def freeze(o, numbers, kept):",
         "    number = numbers.get(id(o))",

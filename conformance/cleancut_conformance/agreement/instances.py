@@ -15,6 +15,17 @@ INSTANCES: Final[dict[str, Options]] = {
     "grouped": Options(2, 1, 2, 1, 1, grouped=True, monitor=True),
     "grouped-manual": Options(2, 1, 2, 0, 1, "stop", grouped=True, manual=True, monitor=True),
     "speed": Options(1, 1, 2, 1, 1, speed=True, monitor=True),
+    "incremental": Options(1, 2, 2, 2, 1, sync="incremental", again=1, monitor=True),
+    "grouped-bitmaps": Options(2, 1, 2, 1, 0, sync="incremental", grouped=True, monitor=True),
+    "bitmap-always": Options(
+        1, 2, 2, 1, 1, sync="bitmap", bitmap_mode="always", again=1, monitor=True
+    ),
+    "bitmap-never": Options(
+        1, 2, 2, 1, 1, sync="bitmap", bitmap_mode="never", again=1, monitor=True
+    ),
+    "none": Options(2, 1, 2, 1, 1, sync="none", manual=True, monitor=True),
+    "workers": Options(1, 2, 2, 1, 1, workers=2, monitor=True),
+    "again": Options(1, 1, 2, 1, 1, again=2, monitor=True),
 }
 
 #: What an instance may have beyond sizes and policies.

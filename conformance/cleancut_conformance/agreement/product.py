@@ -8,20 +8,22 @@ after it.
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
 import cleancut_reference
 import cleancut_spec
-from cleancut_conformance.agreement.abstraction import abstract
+from cleancut_conformance.agreement.abstraction import abstract, parted
 from cleancut_conformance.agreement.bench import AT_LAST, AT_ONCE, Bench, TinyDisk, TinyImage, build
 from cleancut_conformance.agreement.freezing import Freezer, classes_of
 from cleancut_model.compiled import Compiled, Values, compile_model
 from cleancut_model.options import Options
 from cleancut_reference.block.request import Op
 from cleancut_reference.block.traffic import GuestRequest
-from cleancut_reference.jobs.job import Job
+from cleancut_reference.jobs.job import Job, Settings
+from cleancut_reference.jobs.scope import Scope
+from cleancut_reference.state import Options as Sizes
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
 from cleancut_spec.schedule import STEPS, Label
@@ -34,6 +36,9 @@ IGNORED: Final[dict[tuple[type, str], Callable[[], Any]]] = {
     (Job, "lowest"): int,
     (Bench, "heard"): list,
 }
+
+#: What an object of these classes holds never changes.
+CONSTANT: Final = frozenset({Settings, Scope, Sizes})
 
 #: The client's commands by label, each with its arguments.
 COMMANDS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
@@ -50,6 +55,10 @@ ANSWERED_LATER: Final = frozenset({"finalize"})
 CAN_FAIL: Final = (Op.READ, Op.WRITE, Op.OPEN)
 
 
+#: What the model allows: by label and value, the numbers of actions and the states after them.
+Allowed = dict[tuple[Label, int | None], list[tuple[int, Values]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Joint:
     """A state of both."""
@@ -60,11 +69,15 @@ class Joint:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A step of both; `action` is the model's number for it, None where the model rests."""
+    """A step of both; `action` is the model's number for it, None where the model rests.
+
+    It is `alike` where the engine's step is one that was told already, and the model's another.
+    """
 
     what: str
     action: int | None
     after: Joint
+    alike: bool = False
 
 
 class Disagreement(Exception):
@@ -76,6 +89,9 @@ def give(bench: Bench, label: Label, value: int | None) -> bool:
     if label.name == "guest_write":
         assert label.drive is not None and label.cluster is not None and value is not None
         bench.write(label.drive, label.cluster, value)
+        return True
+    if label.name == "begin_again":
+        bench.forget()
         return True
     command, arguments = COMMANDS[label.name]
     key = "id" if label.name in ("finalize", "dismiss") else "device"
@@ -96,7 +112,8 @@ class Product:
             TinyDisk,
             TinyImage,
         ]
-        self.freezer = Freezer(classes, IGNORED)
+        self.freezer = Freezer(classes, IGNORED, CONSTANT)
+        self._spare: Bench | None = None  # in the state from which steps are taken
         self._commands = sorted({label.name for label in self.model.labels} & COMMANDS.keys())
         self._read = cache(self.model.read)
         self._allowed = cache(self._successors)
@@ -105,21 +122,22 @@ class Product:
         """Both at the beginning; raises Disagreement."""
         return self._joint(build(self.options), self.model.initial, "the first state")
 
-    def _successors(self, state: Values) -> dict[tuple[Label, int | None], tuple[int, Values]]:
+    def _successors(self, state: Values) -> Allowed:
+        """By label and value; of several copies at once the labels do not say which one steps."""
         arguments, labels = self.model.arguments, self.model.labels
-        return {
-            (labels[number], arguments[number].get("v")): (number, after)
-            for number, after in self.model.successors(state)
-        }
+        found: Allowed = {}
+        for number, after in self.model.successors(state):
+            label = replace(labels[number], request=None)
+            found.setdefault((label, arguments[number].get("v")), []).append((number, after))
+        return found
 
     def _joint(self, bench: Bench, model: Values, what: str) -> Joint:
         """The pair, if both are in the same state."""
         mine, theirs = abstract(bench, self.options), self._read(model)
-        for name, value in mine.items():
-            if theirs[name] != value:
-                raise Disagreement(
-                    f"{what}: {name} is {value} in the engine, {theirs[name]} in the model"
-                )
+        if name := parted(mine, theirs):
+            raise Disagreement(
+                f"{what}: {name} is {mine[name]} in the engine, {theirs[name]} in the model"
+            )
         if misled := bench.misled():
             raise Disagreement(f"{what}: {misled}")
         return Joint(self.freezer.freeze(bench), model)
@@ -132,20 +150,28 @@ class Product:
             raise Disagreement(f"the engine's own assertion fails: {error}") from error
 
     def _expand(self, joint: Joint) -> Iterator[Taken]:
-        bench = self.freezer.thaw(joint.engine)
+        bench: Bench = self.freezer.thaw(joint.engine)
         allowed = self._allowed(joint.model)
         steps = bench.steps()
         self._compare_offers(steps, allowed.keys())
         self._check_refusals(joint, bench, {label for label, _ in allowed})
+        self._spare = bench
+        idle = bench.engine.current is None
         for place, step in enumerate(steps):
-            for errno in self._outcomes(step, allowed.keys()):
-                yield self._step(joint, place, errno)
+            for errno in self._outcomes(step, allowed):
+                yield from self._step(joint, place, errno)
         for label, value in allowed:
-            waits = label.name != "guest_write" and bench.engine.current is not None
-            if label.name == "begin" and not waits:
+            if not STEPS[label.name].by_client or not (idle or label.name == "guest_write"):
+                continue
+            if label.name == "begin":
                 yield from self._begin(joint)
-            elif STEPS[label.name].by_client and not waits:
-                yield self._client(joint, label, value)
+            else:
+                yield from self._client(joint, label, value)
+
+    def _bench(self, joint: Joint) -> Bench:
+        """The engine in this state, which is the one that is being expanded."""
+        bench, self._spare = self._spare, None
+        return bench or self.freezer.thaw(joint.engine)
 
     def _compare_offers(self, steps: list[Step], allowed: Any) -> None:
         labels = (step.label for step in steps if step.label is not None)
@@ -173,41 +199,52 @@ class Product:
             if same and label.cluster == step.label.cluster:
                 yield label.errno or "EIO"
 
-    def _step(self, joint: Joint, place: int, errno: str) -> Taken:
-        bench = self.freezer.thaw(joint.engine)
+    def _step(self, joint: Joint, place: int, errno: str) -> Iterator[Taken]:
+        bench = self._bench(joint)
         step = bench.steps()[place]
         label = bench.take(step, errno)
         if label is None:
-            return Taken("-", None, self._joint(bench, joint.model, f"a silent step of {step.io}"))
-        return self._followed(joint, bench, label, None)
+            words = f"a silent step of {step.io}"
+            yield Taken("-", None, self._joint(bench, joint.model, words))
+        else:
+            yield from self._followed(joint, bench, label, None)
 
     def _begin(self, joint: Joint) -> Iterator[Taken]:
         """The transaction as it is meant, and with an action that is refused, early or late."""
         ways = [(None, AT_ONCE), *itertools.product(range(self.options.drives), (AT_ONCE, AT_LAST))]
         for refused, by in ways:
-            bench = self.freezer.thaw(joint.engine)
+            bench = self._bench(joint)
             bench.begin(self.options, refused, by)
-            yield self._followed(joint, bench, Label("begin"), None)
+            yield from self._followed(joint, bench, Label("begin"), None)
 
-    def _client(self, joint: Joint, label: Label, value: int | None) -> Taken:
-        bench = self.freezer.thaw(joint.engine)
+    def _client(self, joint: Joint, label: Label, value: int | None) -> Iterator[Taken]:
+        bench = self._bench(joint)
         if not give(bench, label, value):
             raise Disagreement(f"{label} is allowed by the model, and refused by the engine")
         if label.name in ANSWERED_LATER:
-            return Taken(
-                f"({label})", None, self._joint(bench, joint.model, f"the command {label}")
-            )
-        return self._followed(joint, bench, label, value)
+            after = self._joint(bench, joint.model, f"the command {label}")
+            yield Taken(f"({label})", None, after)
+        else:
+            yield from self._followed(joint, bench, label, value)
 
-    def _followed(self, joint: Joint, bench: Bench, label: Label, value: int | None) -> Taken:
-        found = self._allowed(joint.model).get((label, value))
-        if found is None:
+    def _followed(
+        self, joint: Joint, bench: Bench, label: Label, value: int | None
+    ) -> Iterator[Taken]:
+        """The pairs after a step; of several copies at once each may be the one that steps."""
+        found = self._allowed(joint.model).get((label, value), [])
+        if not found:
             raise Disagreement(f"the engine does {label}, and the model does not allow it")
-        number, after = found
-        if broken := self.model.broken_step(number, joint.model):
-            raise Disagreement(f"the model's own claim {broken} breaks at {label}")
         what = f"{label}" if value is None else f"{label} v{value}"
-        return Taken(what, number, self._joint(bench, after, what))
+        same = 0
+        for number, after in found:
+            if len(found) > 1 and parted(abstract(bench, self.options), self._read(after)):
+                continue
+            if broken := self.model.broken_step(number, joint.model):
+                raise Disagreement(f"the model's own claim {broken} breaks at {label}")
+            yield Taken(what, number, self._joint(bench, after, what), alike=same > 0)
+            same += 1
+        if not same:
+            raise Disagreement(f"{what}: the engine is in none of the states that the model allows")
 
     def _check_refusals(self, joint: Joint, bench: Bench, allowed: set[Label]) -> None:
         """What the model does not allow the client, the engine refuses, and stays as it is."""

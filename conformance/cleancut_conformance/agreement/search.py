@@ -30,6 +30,7 @@ class Agreement:
     model_states: int = 0
     model_steps: int = 0
     seconds: float = 0.0
+    processor_s: float = 0.0  # of all processes, in the steps
     limit: bool = False  # it ended before its end
     disagreement: str = ""
     schedule: list[str] = field(default_factory=list)  # to where they part
@@ -47,6 +48,7 @@ class _Found:
 
     steps: int = 0
     refusals: int = 0
+    processor_s: float = 0.0
     new: list[tuple[Digest, Digest, str, Joint]] = field(default_factory=list)
     pairs: set[tuple[Values, int]] = field(default_factory=set)  # the model's steps
     disagreement: tuple[Digest, str] | None = None
@@ -74,12 +76,12 @@ def _begin(options: Options) -> None:
 
 def _expand(batch: list[Joint]) -> _Found:
     assert _product is not None
-    found = _Found()
+    found, started = _Found(), time.process_time()
     for joint in batch:
         origin = digest(joint)
         try:
             for taken in _product.expand(joint):
-                found.steps += 1
+                found.steps += not taken.alike
                 if taken.action is not None:
                     found.pairs.add((joint.model, taken.action))
                 key = digest(taken.after)
@@ -90,6 +92,7 @@ def _expand(batch: list[Joint]) -> _Found:
             found.disagreement = origin, str(error)
             break
     found.refusals, _product.refusals = _product.refusals, 0
+    found.processor_s = time.process_time() - started
     return found
 
 
@@ -109,6 +112,7 @@ class _Search:
         result = self.result
         result.steps += found.steps
         result.refusals += found.refusals
+        result.processor_s += found.processor_s
         self._pairs |= found.pairs
         for key, origin, what, joint in found.new:
             if key not in self._origins:
