@@ -10,6 +10,7 @@ _DONE: Final = re.compile(r"^(wrote|read|discard) \d+/(\d+) bytes at offset (\d+
 _FAILED: Final = re.compile(r"^(?:aio_)?(write|read|discard|flush) failed: (.+)$")
 _MISMATCH: Final = re.compile(r"^Pattern verification failed at offset (\d+), \d+ bytes$")
 _ERRNO: Final = {os.strerror(number): name for number, name in errno.errorcode.items()}
+_LENGTH: Final = re.compile(r"^[\d.]+ (bytes|[KMGT]iB)$")  # which stands for the end of a flush
 _KIND: Final = {"wrote": "write", "read": "read", "discard": "discard"}
 _REQUEST: Final = re.compile(r"(?:aio_)?(write|read|flush|discard)\b")
 
@@ -35,27 +36,32 @@ class Request:
 
 
 class Console:
-    """Matches lines with requests: the oldest of the kind that the line speaks of."""
+    """Matches lines with requests: the oldest of the kind that the line speaks of.
+
+    A line without a guest comes from the target, whichever guest it is about.
+    """
 
     def __init__(self) -> None:
         self.open: list[Request] = []
         self._mismatch = False
 
-    def line(self, line: str) -> Request | None:
+    def line(self, line: str, guest: str = "") -> Request | None:
         """The request whose result this line tells; None for any other line."""
         if _MISMATCH.match(line):
             self._mismatch = True
             return None
         if (failed := _FAILED.match(line)) is not None:
-            return self._end(failed[1], _ERRNO.get(failed[2], failed[2]))
+            return self._end(guest, failed[1], _ERRNO.get(failed[2], failed[2]))
         if (done := _DONE.match(line)) is not None:
             mismatch, self._mismatch = self._mismatch, False
-            return self._end(_KIND[done[1]], "mismatch" if mismatch else "ok")
+            return self._end(guest, _KIND[done[1]], "mismatch" if mismatch else "ok")
+        if guest and _LENGTH.match(line):
+            return self._end(guest, "flush", "ok")
         return None
 
-    def _end(self, kind: str, result: str) -> Request | None:
+    def _end(self, guest: str, kind: str, result: str) -> Request | None:
         for request in self.open:
-            if request.kind == kind:
+            if request.kind == kind and guest in ("", request.guest):
                 request.result = result
                 self.open.remove(request)
                 return request

@@ -78,11 +78,16 @@ class Dialogue:
             raise Deviation("the server does not read its socket", "QMP-ORDER-1") from None
 
     def guest_request(self, guest: str, command: str) -> tuple[Request, Any]:
-        """A guest request and the monitor command that makes it."""
-        self.recorder.add("io", note={"guest": guest, "cmd": command})
+        """Begin a guest request; the monitor command that makes it, if that is the way."""
+        guests = self.session.guests
+        by = {"by": "nbd"} if guests is not None else {}
+        self.recorder.add("io", note={"guest": guest, "cmd": command, **by})
         request = Request(guest, command)
-        if request.kind != "flush":
+        if request.kind != "flush" or guests is not None:
             self._console.open.append(request)
+        if guests is not None:
+            guests.ask(guest, command)
+            return request, None
         line = f'qemu-io {guest} "{command}"'
         message = {"execute": "human-monitor-command", "arguments": {"command-line": line}}
         return request, message
@@ -137,16 +142,17 @@ class Dialogue:
             self.io_result(request)
 
     def _read_console(self, deadline: float, request: Request) -> None:
-        if request.kind == "flush":
+        if request.kind == "flush" and self.session.guests is None:
             request.result = "ok"  # qemu-io prints nothing of it
             ended: Request | None = request
         else:
             try:
-                line = self.session.console.get(timeout=max(0.001, deadline - time.monotonic()))
+                left_s = max(0.001, deadline - time.monotonic())
+                guest, line = self.session.console.get(timeout=left_s)
             except queue.Empty:
                 words = f"{request.guest} {request.command!r} does not end"
                 raise Deviation(words, "GUEST-LIVE-1") from None
-            ended = self._console.line(line)
+            ended = self._console.line(line, guest)
         if ended is not None:
             note = {"guest": ended.guest, "cmd": ended.command, "result": ended.result}
             self.recorder.add("io", note=note)

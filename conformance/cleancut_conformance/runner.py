@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from cleancut_conformance.abilities import UNTOLD, Abilities, lacks
 from cleancut_conformance.case import Case
 from cleancut_conformance.dialogue import Deviation, Dialogue, Lost, Stuck
 from cleancut_conformance.judge.judge import CRASHES
@@ -25,11 +26,12 @@ from cleancut_spec.trace import TraceError
 KILLED = (-9, -15, -2, -1)
 
 
-def run(case: Case, target: Target, traces: Path, timeout_s: float, number: int = 1) -> Result:
+def run(
+    case: Case, target: Target, traces: Path, timeout_s: float, number: int = 1,
+    abilities: Abilities = UNTOLD,
+) -> Result:  # fmt: skip
     """Run one case; raises TargetError if the target does not start, OSError on a full disk."""
-    missing = case.needs - target.capabilities
-    if missing:
-        words = f"the target has no {', '.join(sorted(missing))}"
+    if words := lacks(case, target, abilities):
         return Result(case, Verdict.SKIP, words, run=number)
     started = time.monotonic()
     with session_folder() as folder:

@@ -9,6 +9,7 @@ from cleancut_conformance.case import parse_size
 from cleancut_conformance.console import Request
 from cleancut_conformance.dialogue import POLL_S, Deviation, Dialogue
 from cleancut_conformance.expect import matches
+from cleancut_conformance.targets.base import Rewrites
 
 Step = dict[str, Any]
 
@@ -41,17 +42,23 @@ def _requests(parts: list[Step], dialogue: Dialogue) -> None:
             messages.append(message)
             guests.append(request)
         else:
-            messages.append(expand(part["send"], dialogue))
+            messages.append(_request(part["send"], dialogue))
             guests.append(None)
-    dialogue.send(messages)
+    dialogue.send([message for message in messages if message is not None])
     for part, asked, message in zip(parts, guests, messages, strict=True):
         if asked is None:
             _check_reply(part.get("reply", SUCCESS), message, dialogue)
-        else:
+        elif message is not None:
             _check_guest(asked, dialogue)
     for part, asked in zip(parts, guests, strict=True):
         if asked is not None and asked.waits:
             _check_result(part.get("result", "ok"), asked, dialogue)
+
+
+def _request(message: Any, dialogue: Dialogue) -> Any:
+    """The request as the target wants it."""
+    target, expanded = dialogue.session.target, expand(message, dialogue)
+    return target.request(expanded) if isinstance(target, Rewrites) else expanded
 
 
 def _check_reply(pattern: Any, message: Any, dialogue: Dialogue) -> None:
@@ -84,7 +91,7 @@ def _until(step: Step, dialogue: Dialogue) -> None:
     """Ask again and again until the reply is the expected one."""
     deadline = time.monotonic() + dialogue.timeout_s
     while True:
-        dialogue.send([expand(step["until"], dialogue)])
+        dialogue.send([_request(step["until"], dialogue)])
         reply = dialogue.reply(str(step["until"].get("execute")))
         if matches(step["reply"], reply):
             return

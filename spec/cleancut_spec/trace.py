@@ -6,7 +6,8 @@ Each line is an object with `dir` and `t` (seconds since the start). By `dir`:
   `joined` belongs to a recorder that came late: jobs may have begun before, and the greeting too
 - `send`, `recv`: one message, `msg`, or `raw` (text) where it is no JSON
 - `io`: `note.guest` names a drive and `note.cmd` the request; with `note.result`
-  (`ok` or an errno name) it tells how the request ended
+  (`ok` or an errno name) it tells how the request ended; `note.by` is the way that the request
+  takes (`nbd`) if no monitor command makes it
 - `observe`: `note` tells the content of an image: `image`, `size_bytes` (null: no such file)
   and `extents`, a list of `[offset_bytes, length_bytes, byte]`
 - `mark`: `note.name` names this instant

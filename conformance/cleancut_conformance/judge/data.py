@@ -77,13 +77,19 @@ class Data:
         if command.name != "human-monitor-command":
             return
         line = MONITOR.fullmatch(str(command.arguments.get("command-line")))
-        if line is None or line[1] not in self.oracle.first:
-            return
-        if (write := _WRITE.fullmatch(line[2])) is not None:
+        if line is not None:
+            self._write(index, line[1], line[2], waits=not line[2].startswith("aio_"))
+
+    def asked(self, index: int, note: dict[str, Any]) -> None:
+        """A guest request that is none of the monitor's begins: nothing waits for its end."""
+        self._write(index, note["guest"], note["cmd"], waits=False)
+
+    def _write(self, index: int, drive: str, request: str, *, waits: bool) -> None:
+        write = _WRITE.fullmatch(request)
+        if write is not None and drive in self.oracle.first:
             byte = 0 if write["zero"] else int(write["byte"], 0)
             offset, length = _size(write["offset"]), _size(write["length"])
-            waits = not line[2].startswith("aio_")
-            self.oracle.log.append(Write(index, line[1], offset, length, byte, waits))
+            self.oracle.log.append(Write(index, drive, offset, length, byte, waits))
 
     def result(self, index: int, note: dict[str, Any]) -> Iterator[Fault]:
         """A guest request has ended."""

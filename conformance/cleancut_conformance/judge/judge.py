@@ -81,7 +81,7 @@ class Judge:
             case "recv":
                 yield from self._received(record.msg)
             case "io":
-                yield from self._data.result(self._index, record.note)
+                yield from self._guest_io(record.note)
             case "observe":
                 yield from self._data.observed(record.note)
             case "mark":
@@ -104,6 +104,12 @@ class Judge:
             yield "QMP-ALIVE-1", f"the server ended by {name}: {words}"
         if self._quit and note.get("exit", 0) != 0:
             yield "JOB-QUIT-1", f"after quit the exit status is {note['exit']}"
+
+    def _guest_io(self, note: dict[str, Any]) -> Iterator[Fault]:
+        if "result" not in note and "by" in note:
+            self._data.asked(self._index, note)
+            self._jobs.guest_wrote()
+        yield from self._data.result(self._index, note)
 
     # ---- what the client sends
 

@@ -17,6 +17,12 @@ def _schema() -> dict[str, dict[str, Any]]:
     return {entity["name"]: entity for entity in json.loads(text)}
 
 
+@cache
+def commands() -> frozenset[str]:
+    """The commands of which the clauses speak."""
+    return frozenset(n for n, entity in _schema().items() if entity["meta-type"] == "command")
+
+
 def event_fault(name: str, data: Any) -> str:
     """What is wrong with an event's data; empty if nothing is, or if the event is unknown."""
     entity = _schema().get(name)

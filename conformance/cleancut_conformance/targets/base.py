@@ -13,11 +13,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from cleancut_conformance.case import Case, Fault
 from cleancut_conformance.images import fill, make
 from cleancut_conformance.judge.oracle import Extents
+from cleancut_conformance.targets.guests import ByNbd, Guests, lines_of
 from cleancut_conformance.wire import Connection
 
 START_S: Final = 60.0  # on a machine that is busy with other things
@@ -87,6 +88,10 @@ class Target(Protocol):
     def at_once(self) -> bool:
         """Whether several cases can run at once, each on a server of its own."""
 
+    @property
+    def partial(self) -> bool:
+        """Whether it may lack commands: what it does not list is skipped, by name."""
+
     def command(self, setup: Setup) -> list[str]:
         """The command line that serves these drives; empty if the server runs already."""
 
@@ -118,6 +123,14 @@ class Starts(Protocol):
         """Run the command in the folder, in a session of its own, with these two descriptors."""
 
 
+@runtime_checkable
+class Rewrites(Protocol):
+    """A target that wants some requests of a case in another form."""
+
+    def request(self, message: Any) -> Any:
+        """The request as this target wants it."""
+
+
 #: The sessions that are open, so that whoever ends the program can end them.
 _open_sessions: "set[Session]" = set()
 
@@ -134,7 +147,8 @@ class Session:
     def __init__(self, target: Target, setup: Setup, timeout_s: float) -> None:
         self.target = target
         self.setup = setup
-        self.console: queue.Queue[str] = queue.Queue()
+        self.console: queue.Queue[tuple[str, str]] = queue.Queue()  # of guest, or none, and line
+        self.guests: Guests | None = None  # None: the monitor makes the guests' requests
         self.command = target.command(setup)
         self._errors = setup.folder / "stderr"
         _open_sessions.add(self)
@@ -143,6 +157,7 @@ class Session:
             if self.command:
                 self._process = self._start()
             self.connection = self._connect(timeout_s)
+            self.guests = Guests(target, setup, self.console) if isinstance(target, ByNbd) else None
         except BaseException:
             self.close()
             raise
@@ -174,18 +189,8 @@ class Session:
         )
 
     def _read_console(self, reader: int) -> None:
-        rest = b""
-        while True:
-            try:
-                data = os.read(reader, 65536)
-            except OSError:  # the other end is closed
-                break
-            if not data:
-                break
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                self.console.put(line.decode(errors="replace").strip())
-        os.close(reader)
+        for line in lines_of(reader):
+            self.console.put(("", line))
 
     def _connect(self, timeout_s: float) -> Connection:
         path = self.target.socket(self.setup)
@@ -231,6 +236,8 @@ class Session:
         _open_sessions.discard(self)
         if hasattr(self, "connection"):
             self.connection.close()
+        if self.guests is not None:
+            self.guests.close()
         if self._process is not None and self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)

@@ -30,6 +30,11 @@ class Reference:
         """Each case starts a process."""
         return True
 
+    @property
+    def partial(self) -> bool:
+        """What the suite speaks of it has: a command that is missing is a deviation."""
+        return False
+
     def command(self, setup: Setup) -> list[str]:
         """`python -m cleancut_reference` with the drives and faults of the case."""
         command = [sys.executable, "-m", self.module, *self.arguments]

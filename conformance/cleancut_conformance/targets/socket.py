@@ -27,6 +27,11 @@ class Socket:
         """There is one server, and it serves one client after the other."""
         return False
 
+    @property
+    def partial(self) -> bool:
+        """It may lack any command."""
+        return True
+
     def command(self, setup: Setup) -> list[str]:
         """It runs already."""
         return []

@@ -1,0 +1,200 @@
+"""What a target has, as it says itself, what a case needs, and what is to be implemented first."""
+
+import json
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cleancut_conformance.case import Case
+from cleancut_conformance.judge.shapes import commands
+from cleancut_conformance.targets.base import Session, Setup, Target, session_folder
+from cleancut_conformance.targets.guests import ByNbd
+from cleancut_conformance.verdict import Result
+from cleancut_conformance.wire import Closed, Late
+
+_ABSENT: Final = "CommandNotFound"
+ANSWER_S: Final = 5.0  # a target that needs longer to say what it has does not say it
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """The commands and the kinds of actions of a target; None: it does not say."""
+
+    commands: frozenset[str] | None = None
+    actions: frozenset[str] | None = None
+
+    def missing(self, needed: frozenset[str]) -> list[str]:
+        """What of this it does not have; an action is written `transaction:KIND`."""
+        lacking = []
+        for name in sorted(needed):
+            command, _, kind = name.partition(":")
+            no_command = self.commands is not None and command not in self.commands
+            if no_command or (kind and self.actions is not None and kind not in self.actions):
+                lacking.append(name)
+        return lacking
+
+
+UNTOLD: Final = Abilities()
+
+
+def probe(target: Target, timeout_s: float) -> Abilities:
+    """Start the target without drives and ask what it has; raises TargetError if it does not start.
+
+    The version in its greeting says nothing of that. One that is silent, hangs up or answers in
+    another form has not said, and is judged by what it does.
+    """
+    with session_folder() as folder:
+        session = Session(target, Setup(folder, {}, ()), timeout_s)
+        try:
+            return _ask(session, min(ANSWER_S, timeout_s))
+        except (Closed, Late):
+            return UNTOLD
+        finally:
+            session.close()
+
+
+def _ask(session: Session, timeout_s: float) -> Abilities:
+    for name in ("qmp_capabilities", "query-commands", "query-qmp-schema"):
+        session.connection.send(json.dumps({"execute": name, "id": name}).encode() + b"\n")
+    answers: dict[str, Any] = {}
+    while len(answers) < 3:
+        message = session.connection.receive(timeout_s)
+        if isinstance(message, dict) and ("return" in message or "error" in message):
+            if not isinstance(message.get("id"), str):
+                return UNTOLD
+            answers[message["id"]] = message.get("return")
+    found = _named(answers.get("query-commands"))
+    return Abilities(found, _actions(answers.get("query-qmp-schema")))
+
+
+def _named(value: Any) -> frozenset[str] | None:
+    try:
+        return frozenset(str(entry["name"]) for entry in value) or None
+    except (TypeError, KeyError):
+        return None
+
+
+def _actions(value: Any) -> frozenset[str] | None:
+    """The kinds of actions of `transaction` in an introspected schema."""
+    try:
+        schema = {entity["name"]: entity for entity in value}
+        members = schema[schema["transaction"]["arg-type"]]["members"]
+        array = next(member["type"] for member in members if member["name"] == "actions")
+        variants = schema[schema[array]["element-type"]]["variants"]
+        return frozenset(variant["case"] for variant in variants)
+    except (TypeError, KeyError, StopIteration):
+        return None
+
+
+# ---- what a case needs
+
+
+def needed(case: Case, by_monitor: bool = True) -> frozenset[str]:
+    """The commands, and the kinds of actions, that the case wants to be known.
+
+    `by_monitor`: a guest's requests are made by a command.
+    """
+    found = {"qmp_capabilities"}
+    for part in _parts(case):
+        if "guest" in part:
+            found |= {"human-monitor-command"} if by_monitor else set()
+            continue
+        message = part.get("send") or part.get("until")
+        if isinstance(message, dict) and _ABSENT not in json.dumps(part.get("reply", {})):
+            found |= set(_names(message))
+    return frozenset(found)
+
+
+def _parts(case: Case) -> Iterator[dict[str, Any]]:
+    for step in case.steps:
+        yield from step.get("pipeline", [step])
+
+
+def _names(message: dict[str, Any]) -> Iterator[str]:
+    name, arguments = message.get("execute"), message.get("arguments")
+    if name not in commands():
+        return
+    yield str(name)
+    actions = arguments.get("actions") if isinstance(arguments, dict) else None
+    for action in actions if isinstance(actions, list) else []:
+        if isinstance(action, dict) and isinstance(action.get("type"), str):
+            yield f"{name}:{action['type']}"
+
+
+def lacks(case: Case, target: Target, abilities: Abilities) -> str:
+    """Why the target cannot be given this case; empty if it can."""
+    plain = frozenset(name for name in case.needs if ":" not in name)
+    missing = sorted(plain - target.capabilities)
+    by_nbd = isinstance(target, ByNbd)
+    if not missing and by_nbd and any(_mixed(step) for step in case.steps):
+        missing = ["order between guest requests and commands"]
+    if not missing:
+        named = frozenset(need.removeprefix("command:") for need in case.needs - plain)
+        every = needed(case, by_monitor=not by_nbd) if target.partial else frozenset()
+        missing = [_words(name) for name in abilities.missing(named | every)]
+    return f"the target has no {', '.join(missing)}" if missing else ""
+
+
+def _mixed(step: dict[str, Any]) -> bool:
+    """Whether guest requests are to run at their places among commands."""
+    parts = step.get("pipeline", [])
+    return any("guest" in part for part in parts) and any("send" in part for part in parts)
+
+
+def _words(name: str) -> str:
+    command, _, kind = name.partition(":")
+    return f"action {kind} of {command}" if kind else f"command {command}"
+
+
+# ---- what to do next
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Something that is missing: how many cases need it, and how many then miss nothing more."""
+
+    name: str
+    cases: int
+    opens: int
+
+    @property
+    def words(self) -> str:
+        """What is missing."""
+        return _words(self.name)
+
+
+def advice(results: list[Result], abilities: Abilities, target: Target) -> list[Advice]:
+    """What the target does not have yet, in the order in which it opens most cases."""
+    by_monitor = not isinstance(target, ByNbd)
+    wants = {result.case.id: needed(result.case, by_monitor) for result in results}
+    every: frozenset[str] = frozenset().union(*wants.values())
+    missing = set(abilities.missing(every)) | (_refused(results) & every)
+    found: list[Advice] = []
+    while missing:
+        lacking = [want & missing for want in wants.values() if want & missing]
+        alone = Counter(next(iter(some)) for some in lacking if len(some) == 1)
+        in_all = Counter(name for some in lacking for name in some)
+        best = min(missing, key=lambda name: (-alone[name], -in_all[name], name))
+        if not alone:  # what most wait for comes first where nothing opens a case by itself
+            best = min(missing, key=lambda name: (-in_all[name], name))
+        found.append(Advice(best, in_all[best], alone[best]))
+        missing.discard(best)
+    return found
+
+
+def _refused(results: list[Result]) -> set[str]:
+    """The commands that were answered with CommandNotFound."""
+    found: set[str] = set()
+    for result in results:
+        open_names: deque[str] = deque()
+        for record in result.records:
+            message = record.msg if isinstance(record.msg, dict) else {}
+            if record.dir == "send":
+                open_names.append(str(message.get("execute")))
+            elif "return" in message or "error" in message:
+                name = open_names.popleft() if open_names else ""
+                error = message.get("error")
+                if isinstance(error, dict) and error.get("class") == _ABSENT:
+                    found.add(name)
+    return found
