@@ -1,6 +1,7 @@
 """What a target has, as it says itself, what a case needs, and what is to be implemented first."""
 
 import json
+import re
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,12 +9,13 @@ from typing import Any, Final
 
 from cleancut_conformance.case import Case
 from cleancut_conformance.judge.shapes import commands
-from cleancut_conformance.targets.base import Session, Setup, Target, session_folder
+from cleancut_conformance.targets.base import Narrow, Session, Setup, Target, session_folder
 from cleancut_conformance.targets.guests import ByNbd
 from cleancut_conformance.verdict import Result
 from cleancut_conformance.wire import Closed, Late
 
 _ABSENT: Final = "CommandNotFound"
+_EXECUTE: Final = re.compile(r"""["']execute["']\s*:\s*["']([a-z_-]+)["']""")
 ANSWER_S: Final = 5.0  # a target that needs longer to say what it has does not say it
 
 
@@ -65,6 +67,8 @@ def _ask(session: Session, timeout_s: float) -> Abilities:
                 return UNTOLD
             answers[message["id"]] = message.get("return")
     found = _named(answers.get("query-commands"))
+    if found is not None and answers.get("qmp_capabilities") is not None:
+        found |= {"qmp_capabilities"}  # some list it no more once it has been used
     return Abilities(found, _actions(answers.get("query-qmp-schema")))
 
 
@@ -100,9 +104,12 @@ def needed(case: Case, by_monitor: bool = True) -> frozenset[str]:
         if "guest" in part:
             found |= {"human-monitor-command"} if by_monitor else set()
             continue
+        if _ABSENT in json.dumps([part.get("reply"), part.get("replies")]):
+            continue
         message = part.get("send") or part.get("until")
-        if isinstance(message, dict) and _ABSENT not in json.dumps(part.get("reply", {})):
+        if isinstance(message, dict):
             found |= set(_names(message))
+        found |= commands() & set(_EXECUTE.findall(part.get("raw", "")))
     return frozenset(found)
 
 
@@ -133,6 +140,8 @@ def lacks(case: Case, target: Target, abilities: Abilities) -> str:
         named = frozenset(need.removeprefix("command:") for need in case.needs - plain)
         every = needed(case, by_monitor=not by_nbd) if target.partial else frozenset()
         missing = [_words(name) for name in abilities.missing(named | every)]
+    if not missing and isinstance(target, Narrow):
+        missing = [what for what in [target.unfit(case)] if what]
     return f"the target has no {', '.join(missing)}" if missing else ""
 
 
@@ -148,6 +157,16 @@ def _words(name: str) -> str:
 
 
 # ---- what to do next
+
+
+def unable(results: list[Result], target: Target) -> Counter[str]:
+    """What cases need that is no command, and how many do."""
+    return Counter(
+        name
+        for result in results
+        for name in result.case.needs - target.capabilities
+        if ":" not in name
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +203,9 @@ def advice(results: list[Result], abilities: Abilities, target: Target) -> list[
 
 
 def _refused(results: list[Result]) -> set[str]:
-    """The commands that were answered with CommandNotFound."""
+    """The commands that were never answered but with CommandNotFound."""
     found: set[str] = set()
+    known: set[str] = set()
     for result in results:
         open_names: deque[str] = deque()
         for record in result.records:
@@ -195,6 +215,6 @@ def _refused(results: list[Result]) -> set[str]:
             elif "return" in message or "error" in message:
                 name = open_names.popleft() if open_names else ""
                 error = message.get("error")
-                if isinstance(error, dict) and error.get("class") == _ABSENT:
-                    found.add(name)
-    return found
+                absent = isinstance(error, dict) and error.get("class") == _ABSENT
+                (found if absent else known).add(name)
+    return found - known

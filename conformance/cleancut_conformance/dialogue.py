@@ -23,6 +23,10 @@ class Deviation(Exception):
         self.clause = clause
 
 
+class Silence(Deviation):
+    """What must come does not come in time."""
+
+
 class Stuck(Exception):
     """The case cannot go on for a reason that is no deviation."""
 
@@ -53,7 +57,9 @@ class Dialogue:
         self._replies.clear()
         self.greeted = True
         self.send([{"execute": "qmp_capabilities"}])
-        self.reply("qmp_capabilities")
+        if "error" in (reply := self.reply("qmp_capabilities")):
+            words = f"the server refuses to negotiate: {json.dumps(reply['error'])[:200]}"
+            raise Deviation(words, "QMP-NEGOTIATE-1")
         self.timeout_s = asked_s
 
     # ---- sending
@@ -75,7 +81,7 @@ class Dialogue:
         except Closed:
             raise Lost from None
         except Late:
-            raise Deviation("the server does not read its socket", "QMP-ORDER-1") from None
+            raise Silence("the server does not read its socket", "QMP-ORDER-1") from None
 
     def guest_request(self, guest: str, command: str) -> tuple[Request, Any]:
         """Begin a guest request; the monitor command that makes it, if that is the way."""
@@ -151,7 +157,7 @@ class Dialogue:
                 guest, line = self.session.console.get(timeout=left_s)
             except queue.Empty:
                 words = f"{request.guest} {request.command!r} does not end"
-                raise Deviation(words, "GUEST-LIVE-1") from None
+                raise Silence(words, "GUEST-LIVE-1") from None
             ended = self._console.line(line, guest)
         if ended is not None:
             note = {"guest": ended.guest, "cmd": ended.command, "result": ended.result}
@@ -163,12 +169,13 @@ class Dialogue:
         self.send([{"execute": "quit"}])
         try:
             self.reply("quit", "JOB-QUIT-1")
+            deadline = time.monotonic() + self.timeout_s  # even for one that goes on talking
             while True:
-                self._receive(self.timeout_s)
+                self._receive(deadline - time.monotonic())
         except (Lost, Closed):
             return
         except Late:
-            raise Deviation("the server does not hang up after quit", "JOB-QUIT-1") from None
+            raise Silence("the server does not hang up after quit", "JOB-QUIT-1") from None
 
     def _receive_until(self, done: Callable[[], bool], what: str, clause: str) -> None:
         deadline = time.monotonic() + self.timeout_s
@@ -177,7 +184,7 @@ class Dialogue:
                 self._receive(deadline - time.monotonic())
             except Late:
                 words = f"{what} does not come within {self.timeout_s:g} s"
-                raise Deviation(words, clause) from None
+                raise Silence(words, clause) from None
 
     def _receive(self, timeout_s: float) -> None:
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cleancut_conformance.abilities import UNTOLD, Abilities, lacks
 from cleancut_conformance.case import Case
-from cleancut_conformance.dialogue import Deviation, Dialogue, Lost, Stuck
+from cleancut_conformance.dialogue import Deviation, Dialogue, Lost, Silence, Stuck
 from cleancut_conformance.judge.judge import CRASHES
 from cleancut_conformance.recorder import Recorder
 from cleancut_conformance.steps import demand, take
@@ -66,11 +66,12 @@ class _Run:
     def result(self) -> Result:
         """Take the steps, look at the images, and say what came out."""
         self._recorder.header(self._case, self._session)
-        verdict, reason = Verdict.PASS, ""
+        verdict, reason, silent = Verdict.PASS, "", False
         try:
             self._talk()
         except Deviation as deviation:
             self._recorder.find(deviation.clause or self._case.clauses[0], str(deviation))
+            silent = isinstance(deviation, Silence)
         except Stuck as stuck:
             verdict, reason = Verdict.UNKNOWN, str(stuck)
         except Lost:
@@ -78,10 +79,11 @@ class _Run:
         except (TraceError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             reason = f"the suite itself has failed: {type(error).__name__}: {error}"
             verdict = Verdict.UNKNOWN  # a checker that crashed has checked nothing
-        self._footer(verdict)
+        ending = self._footer(verdict, silent)
         if self._recorder.findings:
             verdict, reason = Verdict.FAIL, self._recorder.findings[0].message
-        return Result(self._case, verdict, reason, self._recorder.findings, self._recorder.records)
+        findings, records = self._recorder.findings, self._recorder.records
+        return Result(self._case, verdict, reason, findings, records, ending=ending)
 
     def _talk(self) -> None:
         self._dialogue.open()
@@ -110,9 +112,18 @@ class _Run:
             self._recorder.find("QMP-ALIVE-1", f"{words}: {self._session.last_error()}")
         return Verdict.FAIL, words
 
-    def _footer(self, verdict: Verdict) -> None:
+    def _footer(self, verdict: Verdict, silent: bool) -> str:
+        """Write it, and tell how a target ended that was not asked to, or that was silent."""
         status = self._session.wait(0 if not self._dialogue.has_quit else 10)
         if self._dialogue.has_quit and status is None and self._session.command:
             self._recorder.find("JOB-QUIT-1", "the process does not end after quit")
         verdict = Verdict.FAIL if self._recorder.findings else verdict
-        self._recorder.footer(status, str(verdict), self._session.errors())
+        errors = self._session.errors()
+        self._recorder.footer(status, str(verdict), errors)
+        if not self._session.command or (
+            not silent and (status is None or self._dialogue.has_quit)
+        ):
+            return ""
+        words = "and was ended by us" if status is None else "unasked"
+        said = f"Its standard error:\n{errors}" if errors else "It wrote nothing to standard error."
+        return f"The target: {describe_exit(status)}, {words}. {said}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cleancut_conformance.abilities import UNTOLD, Abilities
 from cleancut_conformance.baseline import Baseline, shipped_baseline
 from cleancut_conformance.case import Case, load_suite
 from cleancut_conformance.judge import Finding
@@ -31,6 +32,7 @@ class Plan:
     fail_fast: bool = False
     baseline: Baseline | None = None  # None: the one shipped for whatever greets us
     repeat: int = 1
+    abilities: Abilities = UNTOLD
 
     @property
     def runs(self) -> list[tuple[Case, int]]:
@@ -68,7 +70,7 @@ def run_all(
     def one(case: Case, number: int) -> Result:
         if stop.is_set():
             raise _Stop
-        return run(case, plan.target, plan.traces, plan.timeout_s, number)
+        return run(case, plan.target, plan.traces, plan.timeout_s, number, plan.abilities)
 
     pool = ThreadPoolExecutor(plan.jobs if plan.target.at_once else 1)
     futures = [(case, number, pool.submit(one, case, number)) for case, number in plan.runs]

@@ -31,3 +31,4 @@ class Result:
     trace: Path | None = None
     seconds: float = 0.0
     run: int = 1  # of a case that is repeated
+    ending: str = ""  # of a target that ended or hung unasked: how, and the end of what it said

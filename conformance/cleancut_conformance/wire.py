@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 READ_BYTES: Final = 1 << 16
+MAX_VALUE_BYTES: Final = 64 << 20  # what is longer is no reply, and shall not fill our memory
 _WHITE: Final = " \t\r\n"
 
 
@@ -37,6 +38,9 @@ class Decoder:
             line, self._bytes = self._bytes[:line_end], self._bytes[line_end:]
             yield from self._line(line)
         yield from self._rest()
+        if len(self._bytes) > MAX_VALUE_BYTES:
+            rubbish, self._bytes = self._bytes, b""
+            yield rubbish
 
     def rest(self) -> bytes:
         """What has come and is no complete value."""

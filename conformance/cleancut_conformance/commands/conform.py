@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from cleancut_conformance.abilities import advice, probe, unable
 from cleancut_conformance.baseline import Baseline, BaselineError, load_baseline, update_baseline
 from cleancut_conformance.case import (
     Case,
@@ -23,7 +24,13 @@ from cleancut_conformance.case import (
 from cleancut_conformance.report import junit
 from cleancut_conformance.report.results import NAME, ResultWriter
 from cleancut_conformance.report.results import load as load_results
-from cleancut_conformance.report.text import chapter_line, line, print_report, summary
+from cleancut_conformance.report.text import (
+    chapter_line,
+    line,
+    print_advice,
+    print_report,
+    summary,
+)
 from cleancut_conformance.suite import Plan, exit_code, run_all, shard, shuffled
 from cleancut_conformance.targets import Target, TargetError, choose
 from cleancut_conformance.targets.choose import FORMS
@@ -34,7 +41,9 @@ EXAMPLES: Final = """
 Examples:
   cleancut conform                                   the embedded reference server
   cleancut conform --target qemu:qemu-system-x86_64  a real QEMU
+  cleancut conform --target qsd:qemu-storage-daemon  its storage daemon, guests by NBD
   cleancut conform --target unix:qmp.sock            a server that runs already
+  cleancut conform --target adapter:mine.toml        your own program (docs/adapter.md)
   cleancut conform transaction 'jobs/pause-*'        a chapter, and cases by glob
   cleancut conform --clause PIT-ALL-1                the cases that cite a clause
   cleancut conform ./my-case.yaml                    a case of your own
@@ -146,7 +155,7 @@ class _Conform:
         folder = options.traces or Path("cleancut-traces") / _folder_name(self._target.name)
         self._plan = Plan(
             cases, self._target, folder, options.timeout_s, options.jobs, options.fail_fast,
-            _own_baseline(options, cases), options.repeat,
+            _own_baseline(options, cases), options.repeat, probe(self._target, options.timeout_s),
         )  # fmt: skip
 
     def run(self) -> int:
@@ -182,6 +191,8 @@ class _Conform:
             seconds = time.monotonic() - started
             writer.footer(results, outlived, seconds, code)
         print_report(self._console, results, outlived, options.again)
+        found = advice(results, plan.abilities, plan.target)
+        print_advice(self._console, found, unable(results, plan.target))
         self._console.print(summary(results, outlived, seconds, self._target.name))
         self._write_reports(results)
         return code

@@ -79,7 +79,8 @@ class Command:
     def snapshots(self) -> list[str]:
         """The drives whose files become the base of an overlay."""
         taken = (data for kind, data in self.actions() if kind == "blockdev-snapshot-sync")
-        return [str(data["device"]) for data in taken if "device" in data]
+        named = (data.get("device", data.get("node-name")) for data in taken)
+        return [str(name) for name in named if name is not None]
 
     def backup_for(self, job_id: str) -> dict[str, Any] | None:
         """The arguments of the backup whose job bears this id.

@@ -58,6 +58,8 @@ def _add(suite: ElementTree.Element, result: Result) -> None:
             _NOT_XML.sub("?", f"{f.clause} at record {f.index}: {f.message}")
             for f in result.findings
         )
+    if result.ending:
+        ElementTree.SubElement(case, "system-err").text = _NOT_XML.sub("?", result.ending)
 
 
 def write(path: Path, results: list[Result], target: str) -> None:

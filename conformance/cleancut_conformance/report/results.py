@@ -115,7 +115,8 @@ class ResultWriter:
         self._line("result", case=result.case.id, again=result.case.again, title=result.case.title,
                    clauses=result.case.clauses, verdict=str(result.verdict), reason=result.reason,
                    seconds=round(result.seconds, 3), trace=trace, findings=findings,
-                   run=result.run)  # fmt: skip
+                   run=result.run,
+                   **({"ending": result.ending} if result.ending else {}))  # fmt: skip
 
     def footer(
         self, results: list[Result], outlived: list[Known], seconds: float, code: int

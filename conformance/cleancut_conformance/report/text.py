@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cleancut_conformance.abilities import Advice
 from cleancut_conformance.baseline import Known
 from cleancut_conformance.report import compare
 from cleancut_conformance.report.compare import WORST_FIRST
@@ -20,6 +21,8 @@ from cleancut_spec.trace import Record
 
 SHOWN_RECORDS: Final = 8
 SHOWN_DEVIATIONS: Final = 5
+SHOWN_ENDING: Final = 8
+SHOWN_ADVICE: Final = 12
 _WIDTH: Final = 150
 COLOUR: Final = {
     Verdict.PASS: "green",
@@ -80,6 +83,7 @@ def picture(result: Result, again: list[str]) -> str:
         f"   [bold]{finding.clause}[/] {escape(finding.message)}",
         f"   It says: {escape(broken.sentence)}",
         f"   Why: {escape(broken.why)}",
+        *(f"   {escape(text)}" for text in result.ending.splitlines()[-SHOWN_ENDING:]),
         f"   Trace: {result.trace}",
         f"   Again: {escape(shlex.join(again))}",
     ]
@@ -147,6 +151,22 @@ def print_report(
     for entry in outlived:
         words = f"{entry.case} passes now: remove {entry.clause} from the baseline"
         console.print(f"[bold red]outlived[/] {words}")
+
+
+def print_advice(console: Console, found: list[Advice], unable: Counter[str]) -> None:
+    """What the target does not have yet, and what to implement first."""
+    if unable:
+        words = ", ".join(f"{name} ({count})" for name, count in unable.most_common())
+        console.print(f"[bold]Skipped[/] for want of: {words}\n")
+    if not found:
+        return
+    console.print("[bold]What the target does not have yet[/], in the order in which it opens most")
+    for number, item in enumerate(found[:SHOWN_ADVICE], start=1):
+        alone = f", and it opens {item.opens}" if item.opens else ""
+        console.print(f"{number:>4}. {item.words:<40} {item.cases} cases need it{alone}")
+    if len(found) > SHOWN_ADVICE:
+        console.print(f"      and {len(found) - SHOWN_ADVICE} more")
+    console.print()
 
 
 def _counts(counts: Counter[Verdict]) -> str:

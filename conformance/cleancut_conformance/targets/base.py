@@ -124,6 +124,14 @@ class Starts(Protocol):
 
 
 @runtime_checkable
+class Narrow(Protocol):
+    """A target that knows of cases that do not fit it although it has their commands."""
+
+    def unfit(self, case: Case) -> str:
+        """What the case needs and the target does not have; empty if there is nothing."""
+
+
+@runtime_checkable
 class Rewrites(Protocol):
     """A target that wants some requests of a case in another form."""
 

@@ -6,7 +6,8 @@ import pty
 import queue
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
@@ -38,26 +39,38 @@ class Guests:
         self._socket = target.nbd_socket(setup)
         self._folder = setup.folder
         self._lines = lines  # of guest and line
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, _Guest] = {}
 
     def ask(self, guest: str, command: str) -> None:
         """Give a guest a request, in the words of qemu-io; its lines will tell the result."""
-        process = self._running.get(guest)
-        if process is None:
-            process = self._running[guest] = self._start(guest)
-        # Of a flush qemu-io says nothing, so that the length stands for its end.
-        text = f"{command}\nlength\n" if command == "flush" else f"{command}\n"
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):  # it has gone: its silence is what the case sees
-            process.stdin.write(text.encode())
-            process.stdin.flush()
+        if guest not in self._running:
+            export = f"nbd+unix:///{guest}?socket={self._socket}"
+            words = [self._program, "-f", "raw", export]
+            self._running[guest] = _Guest(guest, words, self._folder, self._lines)
+        self._running[guest].ask(command)
+        if command == "flush":  # of which qemu-io says nothing: the length stands for its end
+            self._running[guest].ask("length")
 
-    def _start(self, guest: str) -> subprocess.Popen[bytes]:
+    def close(self) -> None:
+        """End the processes."""
+        for guest in self._running.values():
+            guest.close()
+
+
+class _Guest:
+    """One process. It is given a command when it prompts: it may leave unread what comes before."""
+
+    def __init__(
+        self, name: str, words: list[str], folder: Path, lines: "queue.Queue[tuple[str, str]]"
+    ) -> None:
+        self._name, self._lines = name, lines
+        self._waiting: deque[str] = deque()
+        self._prompts = False
+        self._lock = threading.Lock()
         reader, writer = pty.openpty()
-        command = [self._program, "-f", "raw", f"nbd+unix:///{guest}?socket={self._socket}"]
         try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=writer, stderr=writer, cwd=self._folder,
+            self._process = subprocess.Popen(
+                words, stdin=subprocess.PIPE, stdout=writer, stderr=writer, cwd=folder,
                 start_new_session=True,
             )  # fmt: skip
         except OSError:
@@ -65,27 +78,49 @@ class Guests:
             raise
         finally:
             os.close(writer)
-        threading.Thread(target=self._read, args=(guest, reader), daemon=True).start()
-        return process
+        threading.Thread(target=self._read, args=(reader,), daemon=True).start()
 
-    def _read(self, guest: str, reader: int) -> None:
-        for line in lines_of(reader):
-            while line.startswith(_PROMPT):
-                line = line.removeprefix(_PROMPT)
-            self._lines.put((guest, line))
+    def ask(self, command: str) -> None:
+        """Give it the command at its next prompt."""
+        with self._lock:
+            self._waiting.append(command)
+            self._next()
+
+    def _next(self) -> None:
+        if not self._prompts or not self._waiting or self._process.stdin is None:
+            return
+        self._prompts = False
+        with contextlib.suppress(OSError, ValueError):  # it has gone: the case sees its silence
+            self._process.stdin.write(self._waiting.popleft().encode() + b"\n")
+            self._process.stdin.flush()
+
+    def _read(self, reader: int) -> None:
+        for line in lines_of(reader, self._prompted):
+            self._lines.put((self._name, line))
+
+    def _prompted(self, rest: bytes) -> bytes:
+        """What has come of a line without the prompts at its head."""
+        while rest.startswith(_PROMPT.encode()):
+            rest = rest[len(_PROMPT) :]
+            with self._lock:
+                self._prompts = True
+                self._next()
+        return rest
 
     def close(self) -> None:
-        """End the processes."""
-        for process in self._running.values():
-            process.kill()
-            with contextlib.suppress(OSError):  # what was not written never will be
-                if process.stdin is not None:
-                    process.stdin.close()
-            process.wait()
+        """End the process."""
+        self._process.kill()
+        with self._lock, contextlib.suppress(OSError):  # what was not written never will be
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        self._process.wait()
 
 
-def lines_of(reader: int) -> Iterator[str]:
-    """The lines that come from a terminal until its other end is closed; closes it."""
+def lines_of(reader: int, head: Callable[[bytes], bytes] = lambda rest: rest) -> Iterator[str]:
+    """The lines that come from a terminal until its other end is closed; closes it.
+
+    `head` is shown what each line begins with, and takes away what is no part of it.
+    """
     rest = b""
     while True:
         try:
@@ -96,5 +131,6 @@ def lines_of(reader: int) -> Iterator[str]:
             break
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
-            yield line.decode(errors="replace").strip()
+            yield head(line).decode(errors="replace").strip()
+        rest = head(rest)
     os.close(reader)

@@ -17,11 +17,12 @@ class Qemu:
     """`qemu:PATH`: a machine without hardware, only drives and a monitor."""
 
     program: str
+    called: str = ""  # a program that is started as QEMU is, by a name of its own
 
     @property
     def name(self) -> str:
         """What the user called it."""
-        return f"qemu:{self.program}"
+        return self.called or f"qemu:{self.program}"
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -59,10 +60,14 @@ class Qemu:
         path = str(setup.path(name))
         if not faults:
             return path
-        image = {"driver": "file", "filename": path}
-        rules = [_rule(fault) for fault in faults]
-        blkdebug = {"driver": "blkdebug", "inject-error": rules, "image": image}
-        return "json:" + json.dumps({"driver": "raw", "file": blkdebug})
+        image = blkdebug({"driver": "file", "filename": path}, faults)
+        return "json:" + json.dumps({"driver": "raw", "file": image})
+
+
+def blkdebug(image: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
+    """The image with its faults; as it is if there are none."""
+    rules = [_rule(fault) for fault in faults]
+    return {"driver": "blkdebug", "inject-error": rules, "image": image} if rules else image
 
 
 def _rule(fault: Fault) -> dict[str, Any]:
