@@ -60,12 +60,12 @@ def _ask(session: Session, timeout_s: float) -> Abilities:
     for name in ("qmp_capabilities", "query-commands", "query-qmp-schema"):
         session.connection.send(json.dumps({"execute": name, "id": name}).encode() + b"\n")
     answers: dict[str, Any] = {}
-    while len(answers) < 3:
+    replies = 0
+    while replies < 3:  # all of them, for whoever hangs up early may end a fragile server
         message = session.connection.receive(timeout_s)
         if isinstance(message, dict) and ("return" in message or "error" in message):
-            if not isinstance(message.get("id"), str):
-                return UNTOLD
-            answers[message["id"]] = message.get("return")
+            replies += 1
+            answers[str(message.get("id"))] = message.get("return")
     found = _named(answers.get("query-commands"))
     if found is not None and answers.get("qmp_capabilities") is not None:
         found |= {"qmp_capabilities"}  # some list it no more once it has been used
