@@ -58,13 +58,13 @@ def rows() -> list[Row]:
     cases: dict[str, list[str]] = {}
     for case in load_suite():
         for clause_id in case.clauses:
-            cases.setdefault(clause_id, []).append(case.id)
+            cases.setdefault(clause_id, []).append(case.name)
     return [
         Row(
             clause,
             _places(cited.get(clause.id, frozenset()), "cleancut_model"),
             _places(cited.get(clause.id, frozenset()), "cleancut_reference"),
-            tuple(sorted(cases.get(clause.id, []))),
+            tuple(sorted(set(cases.get(clause.id, [])))),
         )
         for clause in clauses().values()
     ]

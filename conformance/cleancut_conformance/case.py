@@ -13,6 +13,7 @@ import jsonschema
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from cleancut_conformance.tables import TABLES
 from cleancut_spec import ClauseError, clause
 
 _UNITS: Final = {"": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -58,6 +59,14 @@ class Case:
     steps: tuple[dict[str, Any], ...]
     then: tuple[dict[str, Any], ...]
     source: str
+    why: str = ""  # why it stays, where what it catches does not say so
+    table: str = ""  # the id of the table that has made it
+    data: dict[str, Any] = field(default_factory=dict)  # as a case file has it
+
+    @property
+    def name(self) -> str:
+        """Its table's id if it was made from one, else its own."""
+        return self.table or self.id
 
     @property
     def chapter(self) -> str:
@@ -67,7 +76,7 @@ class Case:
     @property
     def again(self) -> str:
         """What `cleancut conform` calls it: its id, or the file of a case of one's own."""
-        return self.id if self.source == f"{self.id}.yaml" else self.source
+        return self.id if self.table or self.source == f"{self.id}.yaml" else self.source
 
 
 def parse_size(text: Any) -> int:
@@ -93,12 +102,23 @@ def parse_case(text: str, source: str, expected_id: str | None = None) -> Case:
         data = YAML(typ="safe").load(text)
     except YAMLError as error:
         raise CaseError(f"{source}: {' '.join(str(error).split())}") from None
-    problem = next(iter(_validator().iter_errors(data)), None)
-    if problem is not None:
-        place = "/".join(map(str, problem.absolute_path)) or "the case"
-        raise CaseError(f"{source}: {place}: {problem.message[:200]}")
+    if problem := form_error(data):
+        raise CaseError(f"{source}: {problem}")
     if expected_id is not None and data["id"] != expected_id:
         raise CaseError(f"{source}: id is {data['id']!r}, and the path says {expected_id!r}")
+    return _make(data, source)
+
+
+def form_error(data: Any) -> str:
+    """What in a case is not as the schema says, with its place; empty if nothing is."""
+    problem = next(iter(_validator().iter_errors(data)), None)
+    if problem is None:
+        return ""
+    place = "/".join(map(str, problem.absolute_path)) or "the case"
+    return f"{place}: {problem.message[:200]}"
+
+
+def _make(data: dict[str, Any], source: str, table: str = "") -> Case:
     try:
         for clause_id in data["clauses"]:
             clause(clause_id)
@@ -114,6 +134,9 @@ def parse_case(text: str, source: str, expected_id: str | None = None) -> Case:
         tuple(data["steps"]),
         tuple(data.get("then", [])),
         source,
+        data.get("why", ""),
+        table,
+        data,
     )
 
 
@@ -153,12 +176,19 @@ def _files() -> Iterator[tuple[str, str, str]]:
 
 @cache
 def load_suite() -> tuple[Case, ...]:
-    """All cases of the suite, by chapter and name; raises CaseError."""
-    return tuple(parse_case(text, source, case_id) for case_id, text, source in _files())
+    """All cases of the suite, by chapter and name, those of a table in its order.
+
+    Raises CaseError.
+    """
+    written = [parse_case(text, source, case_id) for case_id, text, source in _files()]
+    made = [
+        _make(data, f"tables, {table.id}", table.id) for table in TABLES for data in table.cases
+    ]
+    return tuple(sorted(written + made, key=lambda case: (case.chapter, case.name)))
 
 
 def select(cases: tuple[Case, ...], globs: tuple[str, ...]) -> list[Case]:
-    """The cases whose id one of the globs matches; a chapter's name stands for all of its cases.
+    """The cases whose id one of the globs matches; a chapter or a table stands for all its cases.
 
     `*` does not cross a slash, `**` does. Raises CaseError for a glob that matches nothing,
     NothingSelected if none of them matches anything.
@@ -167,7 +197,7 @@ def select(cases: tuple[Case, ...], globs: tuple[str, ...]) -> list[Case]:
     lost = []
     for glob in globs:
         pattern = re.compile(_regex(glob))
-        found = {c.id for c in cases if pattern.fullmatch(c.id) or c.chapter == glob}
+        found = {c.id for c in cases if pattern.fullmatch(c.id) or glob in (c.chapter, c.table)}
         chosen |= found
         lost += [] if found else [glob]
     if lost:

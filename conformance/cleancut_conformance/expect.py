@@ -2,7 +2,8 @@
 
 An object matches if each key that the pattern names matches; a list matches element by element.
 `$any` matches everything, `{$contains: text}` a string with that part, `{$le: n}` and `{$ge: n}` a
-number, `{$absent: true}` a key that is not there.
+number, `{$absent: true}` a key that is not there, `{$has: pattern}` a list with such an element,
+`{$lacks: pattern}` a list without one, or no list at all.
 """
 
 from typing import Any, Final
@@ -41,4 +42,9 @@ def _operator(name: str, operand: Any, value: Any) -> bool:
             return isinstance(value, int) and value >= operand
         case "$absent":
             return (value is _MISSING) == bool(operand)
+        case "$has":
+            return isinstance(value, list) and any(matches(operand, item) for item in value)
+        case "$lacks":
+            listed = value if isinstance(value, list) else []
+            return not any(matches(operand, item) for item in listed)
     raise ValueError(f"unknown operator {name!r}")

@@ -49,5 +49,5 @@ def _print(one: Clause) -> None:
         print(textwrap.fill(label + text, 90) + "\n")
     if one.outside_the_model:
         print(textwrap.fill("Outside the model. " + one.outside_the_model, 90) + "\n")
-    for case_id in _cases(one):
-        print(f"  cleancut conform {case_id}")
+    for name in dict.fromkeys(case.name for case in load_suite() if one.id in case.clauses):
+        print(f"  cleancut conform {name}")

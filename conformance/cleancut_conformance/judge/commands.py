@@ -78,8 +78,12 @@ class Command:
 
     def snapshots(self) -> list[str]:
         """The drives whose files become the base of an overlay."""
-        taken = (data for kind, data in self.actions() if kind == "blockdev-snapshot-sync")
-        named = (data.get("device", data.get("node-name")) for data in taken)
+        named = []
+        for kind, data in self.actions():
+            if kind == "blockdev-snapshot-sync":
+                named.append(data.get("device", data.get("node-name")))
+            elif kind == "blockdev-snapshot":
+                named.append(data.get("node"))
         return [str(name) for name in named if name is not None]
 
     def backup_for(self, job_id: str) -> dict[str, Any] | None:

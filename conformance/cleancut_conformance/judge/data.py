@@ -111,7 +111,8 @@ class Data:
         cut = sum(write.index < command.index for write in self.oracle.log)
         for data in command.backups():
             drive, path = str(data.get("device")), image_path(data.get("target"))
-            if drive in self.oracle.first and path:
+            plain = data.get("format", "raw") == "raw"  # another has to be read by its own tools
+            if drive in self.oracle.first and path and plain:
                 before = self.seen.get(path)
                 sync = str(data.get("sync"))
                 backup = Backup(drive, path, cut, command.index, before, sync)

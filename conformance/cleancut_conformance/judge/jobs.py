@@ -88,6 +88,11 @@ class Jobs:
             self.asked -= {("finalize", job_id), ("dismiss", job_id)}
             self.ended[job_id] = job
 
+    def resumed(self, job_id: str) -> None:
+        """The user has resumed a job, which may have been stopped by an error."""
+        if job_id in self.live:
+            self.live[job_id].stopped = False
+
     def final_event(self, name: str, data: Any) -> Iterator[Fault]:
         """A BLOCK_JOB_COMPLETED or BLOCK_JOB_CANCELLED."""
         job_id, failed = data["device"], "error" in data

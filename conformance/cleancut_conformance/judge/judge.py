@@ -123,6 +123,8 @@ class Judge:
             self._jobs.guest_wrote()
         if (asks := command.verb) in ("finalize", "dismiss"):
             self._jobs.asked.add((asks, command.job_id))
+        elif command.name == "quit":  # which dismisses whatever there is
+            self._jobs.asked |= {("dismiss", job_id) for job_id in self._jobs.live}
         self._open.append(command)
         if len(self._open) == 1:
             self._taken_up()
@@ -182,6 +184,8 @@ class Judge:
     def _status_change(self, data: Any) -> Iterator[Fault]:
         command = self._open[0] if self._open else None
         backup = command.backup_for(data["id"]) if command else None
+        if command is not None and command.verb == "resume" and command.job_id == data["id"]:
+            self._jobs.resumed(data["id"])  # what it does may come before its reply
         yield from self._jobs.status_change(data, backup)
         if data["status"] == Status.NULL:
             self._data.ended(data["id"])

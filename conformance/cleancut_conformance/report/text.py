@@ -126,7 +126,11 @@ def summary(results: list[Result], outlived: list[Known], seconds: float, target
     counts = Counter(result.verdict for result in results)
     parts = [f"[{COLOUR[v]}]{counts[v]} {v}[/]" for v in Verdict if counts[v]]
     parts += [f"[bold red]{len(outlived)} outlived[/]"] if outlived else []
-    return f"[bold]{escape(target)}[/]: {', '.join(parts) or 'nothing ran'} in {seconds:.1f} s"
+    made = len({result.case.id for result in results if result.case.table})
+    written = len({result.case.id for result in results}) - made
+    kinds = f" ({written} cases written, {made} made from tables)" if made else ""
+    what = ", ".join(parts) or "nothing ran"
+    return f"[bold]{escape(target)}[/]: {what} in {seconds:.1f} s{kinds}"
 
 
 def print_report(

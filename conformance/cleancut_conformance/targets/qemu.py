@@ -1,15 +1,11 @@
 """A real `qemu-system-*`, with faults by its blkdebug driver."""
 
-import errno
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cleancut_conformance.case import Fault
+from cleancut_conformance.targets import blkdebug
 from cleancut_conformance.targets.base import DriveFile, Setup
-
-SECTOR_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +53,8 @@ class Qemu:
     def target_text(self, setup: Setup, name: str) -> str:
         """The path; with a fault on the target, the image behind blkdebug as a `json:` text."""
         faults = [fault for fault in setup.faults if fault.node == name]
-        path = str(setup.path(name))
-        if not faults:
-            return path
-        image = blkdebug({"driver": "file", "filename": path}, faults)
-        return "json:" + json.dumps({"driver": "raw", "file": image})
-
-
-def blkdebug(image: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
-    """The image with its faults; as it is if there are none."""
-    rules = [_rule(fault) for fault in faults]
-    return {"driver": "blkdebug", "inject-error": rules, "image": image} if rules else image
-
-
-def _rule(fault: Fault) -> dict[str, Any]:
-    return {
-        "event": "none",
-        "iotype": fault.op,
-        "errno": getattr(errno, fault.errno),
-        "once": not fault.always,
-        "sector": fault.at_bytes // SECTOR_BYTES,
-    }
+        path = setup.path(name)
+        return blkdebug.image(path, faults) if faults else str(path)
 
 
 # Without auto-read-only=off QEMU opens a drive's file anew, for writing, whenever the monitor's
@@ -92,7 +69,7 @@ def _drive(name: str, drive: DriveFile, faults: list[Fault]) -> str:
     words = [f"if=none,id={name},driver=raw,file.driver=blkdebug"]
     words += ["file.image.driver=file", f"file.image.filename={path}", "auto-read-only=off"]
     for index, fault in enumerate(faults):
-        for key, value in _rule(fault).items():
+        for key, value in blkdebug.rule(fault).items():
             text = {True: "on", False: "off"}.get(value, value) if key == "once" else value
             words.append(f"file.inject-error.{index}.{key}={text}")
     return ",".join(words)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from cleancut_conformance.case import Fault
-from cleancut_conformance.targets import forks
+from cleancut_conformance.targets import blkdebug, forks
 from cleancut_conformance.targets.base import Process, Setup
 
 PRELOAD: Final = "cleancut_reference.cli"  # most of what a start costs is its import
@@ -42,7 +42,7 @@ class Reference:
         for name, drive in setup.drives.items():
             medium = "empty" if drive.path is None else f"file:{drive.path}"
             command += ["--drive", f"{name}={medium}"]
-        for fault in setup.faults:
+        for fault in (fault for fault in setup.faults if _served(setup, fault)):
             command += ["--fault", _fault(fault)]
         return command
 
@@ -55,8 +55,16 @@ class Reference:
         return setup.socket
 
     def target_text(self, setup: Setup, name: str) -> str:
-        """The path of the image."""
-        return str(setup.path(name))
+        """The path of the image; behind blkdebug if it has faults that no option can describe."""
+        mine = [fault for fault in setup.faults if fault.node == name]
+        faults = [fault for fault in mine if not _served(setup, fault)]
+        path = setup.path(name)
+        return blkdebug.image(path, faults) if faults else str(path)
+
+
+def _served(setup: Setup, fault: Fault) -> bool:
+    """Whether the server's option has a word for the node: a drive, or what it is copied to."""
+    return fault.node.removesuffix(".target") in setup.drives
 
 
 def _fault(fault: Fault) -> str:

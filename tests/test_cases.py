@@ -1,0 +1,44 @@
+"""The cases as data: each has the form of a case file, and each table says why its rows stay."""
+
+from collections import Counter
+
+import pytest
+
+from cleancut_conformance.case import form_error, load_suite
+from cleancut_conformance.expect import matches
+from cleancut_conformance.tables import TABLES
+from cleancut_conformance.tables.words import Table
+from cleancut_spec import clauses
+
+SUITE = load_suite()
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.id)
+def test_a_row_has_the_form_of_a_case_file(table: Table) -> None:
+    rows = list(table.cases)
+    for row in rows:
+        assert not form_error(row), row["id"]
+        assert set(row["clauses"]) <= clauses().keys(), row["id"]
+    # Two rows that do and demand the same would be one case under two names.
+    said = Counter(str((row.get("given"), row["steps"], row.get("then"))) for row in rows)
+    assert max(said.values()) == 1
+
+
+def test_no_case_is_there_twice() -> None:
+    names = Counter(case.id for case in SUITE)
+    assert not [name for name, count in names.items() if count > 1]
+
+
+def test_there_are_enough_of_them() -> None:
+    assert sum(not case.table for case in SUITE) >= 88
+    assert len(SUITE) >= 500
+
+
+def test_a_list_that_has_or_lacks_an_element() -> None:
+    listed = [{"name": "a", "count": 0}, {"name": "b"}]
+    assert matches({"$has": {"name": "b"}}, listed)
+    assert not matches({"$has": {"name": "c"}}, listed)
+    assert matches({"$lacks": {"name": "c"}}, listed)
+    assert not matches({"$lacks": {"name": "a", "count": 0}}, listed)
+    assert matches({"bitmaps": {"$lacks": {"name": "a"}}}, {})  # there is no list at all
+    assert not matches({"bitmaps": {"$has": {"name": "a"}}}, {})
