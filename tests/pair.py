@@ -149,8 +149,13 @@ def _plain(text: str) -> str:
 
 
 @contextmanager
-def pair(folder: Path, *arguments: str, machine: list[str] = BARE) -> Iterator[Pair]:
-    """Both servers with drives d0 and d1 of 4 MiB, a qcow2 file q.qcow2, and more arguments."""
+def pair(
+    folder: Path, *arguments: str, machine: list[str] = BARE, prepare: str = ""
+) -> Iterator[Pair]:
+    """Both servers with drives d0 and d1 of 4 MiB, a qcow2 file q.qcow2, and more arguments.
+
+    The shell commands in `prepare` run in each folder before.
+    """
     folders = folder / "qemu", folder / "ours"
     drives = ["if=none,id=d0,file=a.img,format=raw", "if=none,id=d1,file=b.img,format=raw"]
     options = [word for drive in drives for word in ("-drive", drive)]
@@ -167,6 +172,7 @@ def pair(folder: Path, *arguments: str, machine: list[str] = BARE) -> Iterator[P
         if shutil.which("qemu-img"):
             create = ["qemu-img", "create", "-q", "-f", "qcow2", "q.qcow2", "4M"]
             subprocess.run(create, cwd=place, check=True)
+        subprocess.run(prepare, cwd=place, check=True, shell=True)
         with (place / "out").open("wb") as out:
             processes.append(
                 subprocess.Popen(command, cwd=place, stdout=out, stderr=subprocess.STDOUT)

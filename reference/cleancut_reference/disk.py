@@ -139,12 +139,23 @@ def _status(image: Image, request: DiskRequest) -> Outcome:
     return list(islice(allocation(image, request.offset_bytes, request.length_bytes), MAX_EXTENTS))
 
 
+def _layer(image: Image, request: DiskRequest) -> Outcome:
+    extents = image.block_status(request.offset_bytes, request.length_bytes)
+    return list(islice(extents, MAX_EXTENTS))
+
+
+def _write(image: Image, request: DiskRequest) -> None:
+    write = image.write_compressed if request.compress else image.write
+    write(request.offset_bytes, request.data)
+
+
 _IO: dict[Op, Callable[[Image, DiskRequest], Outcome]] = {
     Op.READ: lambda image, it: image.read(it.offset_bytes, it.length_bytes),
-    Op.WRITE: lambda image, it: image.write(it.offset_bytes, it.data),
+    Op.WRITE: _write,
     Op.WRITE_ZEROES: _write_zeroes,
     Op.DISCARD: lambda image, it: image.discard(it.offset_bytes, it.length_bytes),
     Op.FLUSH: lambda image, it: image.flush(),
     Op.STATUS: _status,
+    Op.LAYER: _layer,
     Op.RESIZE: lambda image, it: image.resize(it.length_bytes),
 }

@@ -7,7 +7,7 @@ from cleancut_reference.block.graph import Graph
 from cleancut_reference.block.node import Node
 from cleancut_reference.block.request import Outcome
 from cleancut_reference.errors import QmpError
-from cleancut_reference.jobs.scope import Scope, refuse_top
+from cleancut_reference.jobs.scope import Scope
 from cleancut_spec import cites
 
 
@@ -19,30 +19,27 @@ class NodeTarget:
 
     @cites("ARG-TARGET-1")
     def find(self, graph: Graph, source: Node) -> None:
-        """Refuse a node that does not exist, and the source itself; raises QmpError."""
-        if graph.find(self.name) is source:
-            raise errors.generic("Source and target cannot be the same")
+        """Refuse a node that does not exist, by QmpError."""
+        graph.find(self.name)
 
-    def check_sync(self, graph: Graph, scope: Scope) -> None:
-        """Refuse what this server cannot leave to a backing image; raises QmpError."""
-        refuse_top(scope)
+    def open_request(self, graph: Graph, source: Node, scope: Scope) -> None:
+        """Nothing is to be opened."""
 
-    @cites("ARG-TARGET-1", "ARG-SIZE-1")
-    def open_request(self, graph: Graph, source: Node) -> None:
-        """Nothing is to be opened; refuse a node that cannot take the backup, by QmpError."""
-        target = graph.find(self.name)
-        graph.check_not_blocked(target, for_backup=True)
-        if target.size_bytes != source.size_bytes:
-            raise errors.generic("Source and target image have different sizes")
+    def adopt(self, graph: Graph, source: Node, scope: Scope, outcome: Outcome) -> Node:
+        """The target."""
+        return graph.find(self.name)
+
+    @cites("ARG-TARGET-1")
+    def check_access(self, graph: Graph, source: Node, target: Node) -> None:
+        """Refuse a node that nobody may write to for the job; raises QmpError."""
         if target.read_only:
             raise errors.generic("Could not create node: Block node is read-only")
         _check_permissions(graph, source, target)
 
-    def adopt(self, graph: Graph, source: Node, outcome: Outcome) -> Node:
-        """The target."""
-        return graph.find(self.name)
+    def abandon(self, graph: Graph, target: Node) -> None:
+        """The node stays."""
 
-    def format_request(self, source: Node, target: Node) -> None:
+    def format_request(self, source: Node, target: Node, scope: Scope) -> None:
         """The node stays as it is."""
 
     def undo_request(self, target: Outcome) -> None:

@@ -1,6 +1,6 @@
 """The answers of the query commands, in the shapes of the QMP schema."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 from cleancut_reference.block.dirty_bitmap import DirtyBitmap
@@ -58,14 +58,14 @@ Infos = Mapping[str, Mapping[str, Any]]
 def query_block(state: State, arguments: dict[str, Any]) -> Query:
     """The drives, each with its medium."""
     infos = yield from _ask(state)
-    return [_drive_info(drive, infos) for drive in state.graph.drives if drive.shown]
+    return [_drive_info(state, drive, infos) for drive in state.graph.drives if drive.shown]
 
 
 def query_named_block_nodes(state: State, arguments: dict[str, Any]) -> Query:
     """All nodes, newest first; with `flat` each without the images below it."""
     infos = yield from _ask(state)
     flat = arguments.get("flat", False)
-    return [_node_info(node, infos, flat) for node in reversed(state.graph.nodes.values())]
+    return [_node_info(state, node, infos, flat) for node in reversed(state.graph.nodes.values())]
 
 
 def _ask(state: State) -> Generator[DiskRequest, Outcome, Infos]:
@@ -74,7 +74,7 @@ def _ask(state: State) -> Generator[DiskRequest, Outcome, Infos]:
     return outcome if isinstance(outcome, dict) else {}
 
 
-def _drive_info(drive: Drive, infos: Infos) -> dict[str, Any]:
+def _drive_info(state: State, drive: Drive, infos: Infos) -> dict[str, Any]:
     """One entry of `query-block`."""
     info: dict[str, Any] = {
         "device": drive.name,
@@ -87,11 +87,11 @@ def _drive_info(drive: Drive, infos: Infos) -> dict[str, Any]:
         if drive.root is not None:
             info["io-status"] = drive.device.io_status
     if drive.root is not None:
-        info["inserted"] = _node_info(drive.root, infos, flat=False)
+        info["inserted"] = _node_info(state, drive.root, infos, flat=False)
     return info
 
 
-def _node_info(node: Node, infos: Infos, flat: bool) -> dict[str, Any]:
+def _node_info(state: State, node: Node, infos: Infos, flat: bool) -> dict[str, Any]:
     """One entry of `query-named-block-nodes`, and what `query-block` says of a medium."""
     below = node.next_image
     cache = node.options.get("cache", {})
@@ -113,11 +113,33 @@ def _node_info(node: Node, infos: Infos, flat: bool) -> dict[str, Any]:
         "write_threshold": 0,
         "image": _image_info(node, infos, flat),
     }  # fmt: skip
-    if node.bitmaps:
-        info["dirty-bitmaps"] = [_bitmap_info(bitmap) for bitmap in reversed(node.bitmaps)]
+    bitmaps = [*_bitmaps_of_jobs(state, node), *map(_bitmap_info, reversed(node.bitmaps))]
+    if bitmaps:
+        info["dirty-bitmaps"] = bitmaps
     if "backing" in node.children:
         info["backing_file"] = node.children["backing"].filename
     return info
+
+
+def _bitmaps_of_jobs(state: State, node: Node) -> Iterator[dict[str, Any]]:
+    """What backups have marked: on their filters what may be read there and what is copied; on
+    their sources what is not copied yet."""
+    for job in reversed(state.jobs):
+        if not job.over and node is job.filter:
+            yield _bitmap_of_job(job, job.length_bytes)
+            yield _bitmap_of_job(job, job.offset_bytes)
+        elif not job.over and node is job.source:
+            yield _bitmap_of_job(job, job.length_bytes - job.offset_bytes)
+
+
+def _bitmap_of_job(job: Job, count_bytes: int) -> dict[str, Any]:
+    return {
+        "granularity": job.cluster_bytes,
+        "count": count_bytes,
+        "recording": False,
+        "busy": False,
+        "persistent": False,
+    }
 
 
 def _bitmap_info(bitmap: DirtyBitmap) -> dict[str, Any]:
@@ -146,6 +168,11 @@ def _image_info(node: Node, infos: Infos, flat: bool) -> dict[str, Any]:
         "virtual-size": node.size_bytes,
         **infos.get(node.performer.name, {}),
     }
+    if node.job is not None:  # a filter tells of the image below how much space it takes
+        of_image = ("format-specific", "backing-filename", "backing-filename-format", "snapshots")
+        info = {key: value for key, value in info.items() if key not in of_image}
+    if node.below is not None and node.cluster_bytes > 1:
+        info["cluster-size"] = node.cluster_bytes
     if node.protocol == "file":
         info["dirty-flag"] = False
     if "backing-filename" in info:

@@ -1,7 +1,7 @@
 """The target of a `drive-backup`: how it is opened, and what it must be."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cleancut_reference import errors
@@ -9,9 +9,10 @@ from cleancut_reference.block.description import Reader, by_name, image_at
 from cleancut_reference.block.drivers import DRIVERS
 from cleancut_reference.block.graph import Graph, files_below
 from cleancut_reference.block.node import Node
+from cleancut_reference.block.overlay import backing_options, stand_on
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened, Outcome
 from cleancut_reference.errors import QmpError
-from cleancut_reference.jobs.scope import Scope, Sync, refuse_top
+from cleancut_reference.jobs.scope import Scope, Sync
 from cleancut_spec import cites
 
 
@@ -23,29 +24,24 @@ class Target:
     existing: bool
     format: str | None = None
 
+    @cites("ARG-BUSY-1")
     def find(self, graph: Graph, source: Node) -> None:
-        """Nothing can be said before the image is open."""
-
-    def check_sync(self, graph: Graph, scope: Scope) -> None:
-        """Refuse a target that has nowhere to take what is not copied from; raises QmpError."""
-        refuse_top(scope)
-        if scope.sync is not Sync.NONE:
-            return
-        if self.format == "qcow2":
-            raise errors.generic("Parameter 'sync': 'none' to a new image is not supported here")
-        if self.existing:
-            what = f"Driver 'raw' of node '{graph.new_name()}'"
-            raise errors.generic(f"{what} does not support backing files")
-        raise errors.generic("Backing file not supported for file format 'raw'")
+        """Refuse a source that has a job already, before an image is opened; raises QmpError."""
+        graph.check_not_blocked(source, for_backup=True)
 
     @cites("ARG-FORMAT-1", "ARG-MODE-1", "ARG-MODE-2")
-    def open_request(self, graph: Graph, source: Node) -> DiskRequest:
+    def open_request(self, graph: Graph, source: Node, scope: Scope) -> DiskRequest:
         """Open the image; make its file only if it need not exist. Raises QmpError."""
         if self.existing:
             image = image_at(self.path, self.format or "")
         else:
-            image = new_image(self.path, _format_of(source) if self.format is None else self.format)
+            format = _format_of(source) if self.format is None else self.format
+            image = new_image(self.path, format)
+            if self._base(source, scope) is not None and not _takes_backing(format):
+                raise errors.generic(f"Backing file not supported for file format '{format}'")
         plan = Reader(graph).read(image | {"discard": "unmap", "detect-zeroes": "unmap"})
+        if scope.sync is Sync.NONE:  # the source shows through, whatever the image says
+            plan = replace(plan, options={**plan.options, "backing": None})
         return DiskRequest(
             Op.OPEN,
             plan.name,
@@ -55,23 +51,61 @@ class Target:
             called=f"{graph.display_name(source)}.target",
         )
 
-    @cites("ARG-MODE-1")
-    def format_request(self, source: Node, target: Node) -> DiskRequest | None:
-        """Give a new target the drive's size; an existing one stays as it is."""
-        if self.existing:
-            return None
-        return DiskRequest(Op.FORMAT, target.name, length_bytes=source.size_bytes)
+    @cites("SYNC-NONE-1", "SYNC-TOP-1")
+    def _base(self, source: Node, scope: Scope) -> Node | None:
+        """What is to show through where the target has nothing, unless it says so itself."""
+        if scope.sync is Sync.NONE:
+            return source
+        if scope.sync is Sync.TOP and not self.existing:
+            return source.unfiltered.children["backing"]
+        return None
 
-    @cites("ARG-TARGET-1", "ARG-SIZE-1", "ARG-MODE-2")
-    def adopt(self, graph: Graph, source: Node, outcome: Outcome) -> Node:
+    @cites("ARG-MODE-1")
+    def format_request(self, source: Node, target: Node, scope: Scope) -> DiskRequest | None:
+        """Give a new target the drive's size; an existing one stays as it is."""
+        base = self._base(source, scope)
+        below = base.performer.name if base else ""
+        if self.existing:
+            return DiskRequest(Op.SET_BACKING, target.name, backing=below) if base else None
+        options = backing_options(base) if base else {}
+        size_bytes = source.size_bytes
+        return DiskRequest(
+            Op.FORMAT, target.name, length_bytes=size_bytes, options=options, backing=below
+        )
+
+    @cites("ARG-TARGET-1", "ARG-MODE-2")
+    def adopt(self, graph: Graph, source: Node, scope: Scope, outcome: Outcome) -> Node:
         """The nodes of what has been opened, if they can be a target; raises QmpError."""
         if isinstance(outcome, Failed):
             raise self._open_error(outcome)
         assert isinstance(outcome, Opened)
-        _check_opened(graph, self, source, outcome)
+        _check_lock(graph, outcome)
+        base = self._base(source, scope)
+        if base is not None and not _takes_backing(outcome.driver):
+            what = f"Driver '{outcome.driver}' of node '{outcome.name}'"
+            raise errors.generic(f"{what} does not support backing files")
         target = graph.build(outcome)
-        target.size_bytes = source.size_bytes
+        if not self.existing:
+            target.size_bytes = source.size_bytes
+        if base is not None:
+            stand_on(target, base, named=not self.existing)
         return target
+
+    def check_access(self, graph: Graph, source: Node, target: Node) -> None:
+        """Refuse an image that somebody has, or a node below it so; raises QmpError."""
+        own = graph.unused_below(target)
+        files = {node.identity for node in own if node.identity and not node.read_only}
+        if any(node.identity in files for node in graph.nodes.values() if node not in own):
+            raise errors.generic('Could not replace node: Failed to get shared "write" lock')
+        for parent, child in _references(graph, target):
+            if child.traffic is source.traffic:
+                raise errors.generic("Source and target cannot be the same")
+            needs = f"node '{parent.name}' (uses node '{child.name}' as 'file' child)"
+            graph.check_permission(child, "write", needs, without=parent)
+
+    def abandon(self, graph: Graph, target: Node) -> None:
+        """The nodes are forgotten; `undo_request` closes them."""
+        graph.remove_tree(target)
 
     def undo_request(self, outcome: Outcome) -> DiskRequest | None:
         """Close what has been opened, and leave everything as it was before."""
@@ -82,6 +116,11 @@ class Target:
         verb = "open" if self.existing else "create"
         text = f"Could not {verb} '{self.path}': {errors.strerror(failed.errno)}"
         return errors.generic(failed.desc or text)
+
+
+def _takes_backing(format: str) -> bool:
+    """Whether images of a format can stand on others."""
+    return "backing" in DRIVERS[format].children
 
 
 def _format_of(node: Node) -> str:
@@ -106,26 +145,14 @@ def new_image(path: str, format: str) -> dict[str, Any]:
     return {"driver": format, "file": file}
 
 
-@cites("ARG-SIZE-1", "ARG-FORMAT-1")
-def _check_opened(graph: Graph, target: Target, source: Node, opened: Opened) -> None:
-    """Refuse a target that is in use, of another format or of another size."""
+@cites("ARG-FORMAT-1")
+def _check_lock(graph: Graph, opened: Opened) -> None:
+    """Refuse an image that another job has already; raises QmpError."""
     files = _identities(opened)
     if any(
         files & files_below(node) for node in graph.nodes.values() if node.blockers and not node.job
     ):
         raise errors.generic('Failed to get "resize" lock')
-    if files & graph.identities():
-        raise errors.generic('Could not replace node: Failed to get shared "write" lock')
-    for child in _references(opened):
-        node = graph.nodes[child]
-        if node.traffic is source.traffic:
-            raise errors.generic("Source and target cannot be the same")
-        needs = f"node '{opened.name}' (uses node '{child}' as 'file' child)"
-        graph.check_permission(node, "write", needs)
-    if not target.existing:
-        return
-    if opened.size_bytes != source.size_bytes:
-        raise errors.generic("Source and target image have different sizes")
 
 
 def undo_request(opened: Opened) -> DiskRequest:
@@ -140,16 +167,16 @@ def _names(opened: Opened) -> tuple[str, ...]:
 
 
 def _identities(opened: Opened) -> set[str]:
-    """The files that have been opened."""
+    """The files that have been opened to be written to."""
     children = (child for child in opened.children.values() if isinstance(child, Opened))
-    found = {opened.identity} if opened.identity else set()
+    found = {opened.identity} if opened.identity and not opened.read_only else set()
     return found.union(*(_identities(child) for child in children))
 
 
-def _references(opened: Opened) -> Iterator[str]:
-    """The nodes that what has been opened stands on, and which were there before."""
-    for child in opened.children.values():
-        if isinstance(child, str):
-            yield child
-        else:
-            yield from _references(child)
+def _references(graph: Graph, target: Node) -> Iterator[tuple[Node, Node]]:
+    """The nodes that the target stands on and that were there before, each with what uses it."""
+    own = graph.unused_below(target)
+    for parent in own:
+        for role, child in parent.children.items():
+            if child not in own and role != "backing":
+                yield parent, child

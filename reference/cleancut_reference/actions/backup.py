@@ -7,7 +7,6 @@ from typing import Final
 from cleancut_reference import errors
 from cleancut_reference.actions.action import Action
 from cleancut_reference.block.description import check_node_name
-from cleancut_reference.block.dirty_bitmap import DirtyBitmap
 from cleancut_reference.block.node import Node
 from cleancut_reference.block.request import DiskRequest, Failed, Outcome
 from cleancut_reference.block.traffic import Traffic
@@ -16,7 +15,8 @@ from cleancut_reference.jobs.ending import fail, take_back
 from cleancut_reference.jobs.filter import attach
 from cleancut_reference.jobs.group import Group
 from cleancut_reference.jobs.job import Job, Settings
-from cleancut_reference.jobs.scope import take_bitmap
+from cleancut_reference.jobs.scope import Sync, take_bitmap
+from cleancut_reference.jobs.top_layer import TopLayer
 from cleancut_reference.node_target import NodeTarget
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
@@ -42,6 +42,7 @@ class Backup(Action):
     settings: Settings
     group: Group | None = None
     source: Node | None = None
+    layer: TopLayer | None = None
     opening: DiskRequest | None = None
     opened: Outcome = None
     job: Job | None = None
@@ -54,7 +55,9 @@ class Backup(Action):
         return self.source.traffic
 
     def prepare(self, state: State) -> Step:
-        """Open the target and put the job in front of the drive."""
+        """See what the top layer has, if only that is copied; open the target; make the job."""
+        if self.layer is not None and not self.layer.known:
+            return Step(None, self.layer.look, self.layer.request())
         return _prepare(state, self)
 
     def commit(self, state: State) -> Step | None:
@@ -76,24 +79,16 @@ class Backup(Action):
         return None if known is None else Label("fail_prepare", known.index)
 
 
-@cites("ARG-DEVICE-1", "ARG-MEDIUM-1", "ARG-BUSY-1", "ARG-TWICE-1", "JOB-ID-1")
+@cites("ARG-DEVICE-1", "ARG-MEDIUM-1", "ARG-BUSY-1", "ARG-TWICE-1")
 def check_source(state: State, backup: Backup) -> Node:
     """The node of an action that can take a backup; raises QmpError where it cannot."""
     source = state.graph.find(backup.device)
     backup.target.find(state.graph, source)
-    state.graph.check_not_blocked(source, for_backup=True)
-    drive = state.graph.drive_of(source)
-    job_id = backup.settings.id
-    if job_id is None:
-        job_id = drive.name if drive else ""
-        backup.settings = replace(backup.settings, id=job_id)
-    backup.settings = replace(backup.settings, scope=backup.settings.scope.of(source))
-    backup.target.check_sync(state.graph, backup.settings.scope)
-    backup.opening = backup.target.open_request(state.graph, source)
-    if not _JOB_ID.fullmatch(job_id):
-        raise errors.generic(f"Invalid job ID '{job_id}'")
-    if state.job(job_id) is not None:
-        raise errors.generic(f"Job ID '{job_id}' already in use")
+    scope = backup.settings.scope.of(source)
+    backup.settings = replace(backup.settings, scope=scope)
+    if scope.sync is Sync.TOP:
+        backup.layer = TopLayer(source.unfiltered)
+    backup.opening = backup.target.open_request(state.graph, source, scope)
     return source
 
 
@@ -110,47 +105,90 @@ def _prepare(state: State, backup: Backup) -> Step:
     return Step(label, run, backup.opening)
 
 
-@cites("ARG-TARGET-1", "ARG-SIZE-1", "ARG-MODE-2", "ARG-FORMAT-1", "ARG-SPEED-1")
+@cites("ARG-TARGET-1", "ARG-MODE-2", "ARG-FORMAT-1", "ARG-SPEED-1")
 def _make_job(state: State, backup: Backup, source: Node, outcome: Outcome) -> None:
-    """The target is open: check it, and put the job in front of the drive."""
+    """The target is open: check all that is said of the job, and put it in front of the drive."""
     backup.opened = None if isinstance(outcome, Failed) else outcome
-    bitmap = None if isinstance(outcome, Failed) else _check_settings(state, backup, source)
-    target = backup.target.adopt(state.graph, source, outcome)
-    group = backup.group
-    cluster_bytes = max(state.options.cluster_bytes, target.cluster_bytes)
-    job = Job(backup.settings, source, target, cluster_bytes, group)
-    if group is not None:
-        group.jobs.append(job)
-    attach(state.graph, job)
+    graph, scope = state.graph, backup.settings.scope
+    target = backup.target.adopt(graph, source, scope, outcome)
+    try:
+        bitmap = scope.find_bitmap(source)
+        _check_pair(state, backup, source, target)
+        scope.check_bitmap(bitmap)
+        _check_together(state, backup, source, target)
+        job_id = _check_id(state, backup, source)
+    except QmpError:
+        backup.target.abandon(graph, target)
+        raise
+    cluster_bytes = _cluster_bytes(state, target)
+    settings = replace(backup.settings, id=job_id)
+    job = Job(settings, source, target, cluster_bytes, backup.group)
+    if backup.group is not None:
+        backup.group.jobs.append(job)
+    attach(graph, job)
     take_bitmap(job, bitmap)
+    if backup.layer is not None:
+        job.copy_only(backup.layer.runs)
     state.outbox.append(job.move(Status.CREATED))
     state.jobs.append(job)
-    if backup.settings.speed_bytes_per_s < 0:  # the last that QEMU looks at
+    if settings.speed_bytes_per_s < 0:  # the last that QEMU looks at
         take_back(state, job, whole=False)
         raise errors.generic("Parameter 'speed' expects a non-negative value")
     backup.job = job
 
 
-@cites("BITMAP-MODE-1", "ARG-PERF-1")
-def _check_settings(state: State, backup: Backup, source: Node) -> DirtyBitmap | None:
-    """The bitmap that the job is to have, if all that is said of the job can be; or QmpError."""
-    settings, cluster_bytes = backup.settings, state.options.cluster_bytes
-    bitmap = settings.scope.find_bitmap(source)
-    if settings.compress:
-        raise errors.generic("Compression is not supported for this drive ")
+def _cluster_bytes(state: State, target: Node) -> int:
+    """What is copied at once: nothing of the target may be written in part."""
+    return max(state.options.cluster_bytes, target.cluster_bytes)
+
+
+@cites("ARG-PERF-1")
+def _check_pair(state: State, backup: Backup, source: Node, target: Node) -> None:
+    """Refuse what cannot be of this source and this target; raises QmpError."""
+    settings, graph = backup.settings, state.graph
+    if source is target:
+        raise errors.generic("Source and target cannot be the same")
+    if settings.compress and not target.takes_compressed:
+        drive = graph.drive_of(target)
+        name = drive.name if drive else ""
+        raise errors.generic(f"Compression is not supported for this drive {name}")
+    graph.check_not_blocked(source, for_backup=True)
+    graph.check_not_blocked(target, for_backup=True)
     if not 1 <= settings.max_workers <= MAX_WORKERS:
         raise errors.generic(f"max-workers must be between 1 and {MAX_WORKERS}")
     if settings.max_chunk_bytes < 0:
         raise errors.generic("max-chunk must be zero (which means no limit) or positive")
+
+
+@cites("ARG-SIZE-1")
+def _check_together(state: State, backup: Backup, source: Node, target: Node) -> None:
+    """Refuse a target that does not fit, or a filter that cannot be put in; raises QmpError."""
+    settings, cluster_bytes = backup.settings, _cluster_bytes(state, target)
+    if target.size_bytes != source.size_bytes:
+        raise errors.generic("Source and target image have different sizes")
     if settings.filter_name is not None:
         try:
             check_node_name(state.graph, settings.filter_name)
         except QmpError as error:
             raise errors.generic(f"Could not create node: {error.desc}") from None
+    backup.target.check_access(state.graph, source, target)
     if 0 < settings.max_chunk_bytes < cluster_bytes:
         too_small = f"Required max-chunk ({settings.max_chunk_bytes}) is less than backup"
         raise errors.generic(f"{too_small} cluster size ({cluster_bytes})")
-    return bitmap
+
+
+@cites("JOB-ID-1")
+def _check_id(state: State, backup: Backup, source: Node) -> str:
+    """The job's name, by default the drive's; raises QmpError where it cannot be."""
+    job_id = backup.settings.id
+    if job_id is None:
+        drive = state.graph.drive_of(source)
+        job_id = drive.name if drive else ""
+    if not _JOB_ID.fullmatch(job_id):
+        raise errors.generic(f"Invalid job ID '{job_id}'")
+    if state.job(job_id) is not None:
+        raise errors.generic(f"Job ID '{job_id}' already in use")
+    return job_id
 
 
 def _commit(state: State, backup: Backup) -> Step:
@@ -168,7 +206,8 @@ def _commit(state: State, backup: Backup) -> Step:
             fail(job, outcome.errno)
         return label
 
-    return Step(label, run, backup.target.format_request(job.source, job.target))
+    request = backup.target.format_request(job.source, job.target, job.settings.scope)
+    return Step(label, run, request)
 
 
 @cites("TX-KEEP-1", "TX-CLEAN-1", "TX-DETACH-1")

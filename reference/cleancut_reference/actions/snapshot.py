@@ -12,7 +12,7 @@ from cleancut_reference.actions.action import Action
 from cleancut_reference.block.description import Reader, image_at
 from cleancut_reference.block.drivers import DRIVERS
 from cleancut_reference.block.node import Node
-from cleancut_reference.block.overlay import put_above, take_away
+from cleancut_reference.block.overlay import backing_options, put_above, take_away
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened, Outcome
 from cleancut_reference.block.traffic import Traffic
 from cleancut_reference.jobs.group import Group
@@ -55,11 +55,7 @@ class Snapshot(Action):
         assert self.base is not None
         base = self.base
         if self.opening is not None and self.opening.create and not self.formatted:
-            options = {
-                "backing_file": base.filename,
-                "backing_format": _format_of(base),
-                "undoable": True,
-            }
+            options = {**backing_options(base), "undoable": True}
             request = DiskRequest(
                 Op.FORMAT,
                 self.overlay.name,
@@ -163,10 +159,6 @@ def _checked(state: State, overlay: Node) -> Node:
     if "backing" not in DRIVERS[overlay.driver].children:
         raise errors.generic("The overlay does not support backing images")
     return overlay
-
-
-def _format_of(node: Node) -> str:
-    return "raw" if node.driver in ("memory", "null-co", "file") else node.driver
 
 
 def _open_request(state: State, snapshot: Snapshot, base: Node) -> DiskRequest:

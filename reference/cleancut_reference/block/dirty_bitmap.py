@@ -104,6 +104,12 @@ def freeze(node: Node, bitmap: DirtyBitmap) -> None:
 
 
 @cites("BITMAP-BUSY-1")
+def check_usable(bitmap: DirtyBitmap) -> DirtyBitmap:
+    """Refuse a bitmap that a job uses; raises QmpError."""
+    return check_free(bitmap)
+
+
+@cites("BITMAP-BUSY-1")
 def check_free(bitmap: DirtyBitmap) -> DirtyBitmap:
     """Refuse a bitmap that a job uses; raises QmpError."""
     if bitmap.busy:

@@ -65,8 +65,10 @@ def filename(
         return own
     silent = common_options() | {"filename"}
     said = {key: value for key, value in options.items() if key not in silent}
-    if driver in ("raw", "qcow2") and not said and not children["file"][1].startswith("json:"):
-        return children["file"][1]
+    if driver in ("raw", "qcow2") and not said:
+        child, name = children["file"]
+        if DRIVERS[child].protocol and not name.startswith("json:"):
+            return name
     if driver == "blkdebug" and not said and not children["image"][1].startswith("json:"):
         return f"blkdebug::{children['image'][1]}"
     if driver == "null-co" and not said:
@@ -83,6 +85,8 @@ def _description(
             whole[role] = json.loads(name.removeprefix("json:"))
         elif name == "null-co://":
             whole[role] = {"driver": "null-co"}
-        else:
+        elif DRIVERS[child].protocol:
             whole[role] = {"driver": child, "filename": name}
+        else:
+            whole[role] = {"driver": child, "file": {"driver": "file", "filename": name}}
     return whole

@@ -56,7 +56,7 @@ class Graph:
             filename=filename(opened.driver, opened.options, called, opened.filename),
             identity=opened.identity,
             read_only=opened.read_only,
-            cluster_bytes=opened.cluster_bytes,
+            cluster_bytes=max(opened.cluster_bytes, below.cluster_bytes if below else 1),
             named_backing=opened.named_backing,
             children=children,
             options=opened.options,
@@ -179,13 +179,16 @@ class Graph:
         if reasons:
             raise errors.blocked(self.display_name(node), reasons[0])
 
-    def check_permission(self, node: Node, permission: str, needs: str) -> None:
+    def check_permission(
+        self, node: Node, permission: str, needs: str, without: Node | None = None
+    ) -> None:
         """Refuse to write or resize a node below one that counts on it; raises QmpError.
 
         Else a write would pass a copy-before-write filter by, or damage a format's image.
+        `without` is a parent that is not asked.
         """
         for parent in self.parents(node):
-            if isinstance(parent, Drive) or self._shares(parent, node):
+            if isinstance(parent, Drive) or parent is without or self._shares(parent, node):
                 continue
             role = next(role for role, child in parent.children.items() if child is node)
             holder = f"node '{parent.name}' (uses node '{node.name}' as '{role}' child)"

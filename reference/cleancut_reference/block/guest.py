@@ -199,9 +199,7 @@ def _cbw_write(state: State, traffic: Traffic, request: GuestRequest) -> Step:
 
     offset_bytes = claim.cluster * claim.job.cluster_bytes
     length_bytes = len(request.old_content)
-    target = claim.job.target.name
-    io = DiskRequest(Op.WRITE, target, offset_bytes, length_bytes, request.old_content)
-    return Step(label, run, io)
+    return Step(label, run, claim.job.write_request(offset_bytes, request.old_content))
 
 
 @cites("CBW-ERROR-1")

@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from cleancut_reference.block.dirty_bitmap import DirtyBitmap
+from cleancut_reference.block.request import DiskRequest
 from cleancut_reference.block.traffic import Traffic
 
 #: Drivers whose child `file` (or `image`) holds the same bytes at the same places.
 TRANSPARENT: Final = {"raw": "file", "throttle": "file", "blkdebug": "image",
                       "copy-before-write": "file"}  # fmt: skip
+
+#: Those of them that are no image of their own.
+FILTERS: Final = frozenset({"throttle", "blkdebug", "copy-before-write"})
 
 
 class CopyBeforeWrite(Protocol):
@@ -26,6 +30,9 @@ class CopyBeforeWrite(Protocol):
 
     def copy_overlaps(self, first: int, end: int) -> bool:
         """Whether the background copy is at one of these clusters."""
+
+    def write_request(self, offset_bytes: int, data: bytes) -> DiskRequest:
+        """Write old content to the target."""
 
     def mark_copied(self, first: int, end: int) -> None:
         """Clusters first to end are on the target."""
@@ -90,11 +97,8 @@ class Node:
     @property
     def next_image(self) -> Node | None:
         """The image below in the backing chain, as queries show it."""
-        if self.driver in ("copy-before-write", "throttle"):
-            return self.children.get("file")
-        if self.driver == "blkdebug":
-            return self.children.get("image")
-        return self.children.get("backing")
+        role = TRANSPARENT[self.driver] if self.driver in FILTERS else "backing"
+        return self.children.get(role)
 
     def chain(self) -> Iterator[Node]:
         """This node, and one after the other the images below it in the backing chain."""
@@ -102,6 +106,20 @@ class Node:
         while node is not None:
             yield node
             node = node.next_image
+
+    @property
+    def unfiltered(self) -> Node:
+        """The image itself, below all filters."""
+        node = self
+        while node.driver in FILTERS:
+            node = node.children[TRANSPARENT[node.driver]]
+        return node
+
+    @property
+    def takes_compressed(self) -> bool:
+        """Whether compressed clusters can be written to it."""
+        throttled = self.driver == "throttle"
+        return self.children["file"].takes_compressed if throttled else self.driver == "qcow2"
 
     @property
     def performer(self) -> Node:

@@ -16,6 +16,20 @@ def put_above(graph: Graph, base: Node, overlay: Node) -> None:
     overlay.filename = _filename(overlay)
 
 
+def stand_on(image: Node, base: Node, named: bool) -> None:
+    """A base shows through an image, whose header is to name it or says what it says."""
+    image.children["backing"] = base
+    if named:
+        image.named_backing = base.filename
+    image.filename = _filename(image)
+
+
+def backing_options(base: Node) -> dict[str, Any]:
+    """What the header of a new image says of the base on which it stands."""
+    raw = base.driver in ("memory", "null-co", "file")
+    return {"backing_file": base.filename, "backing_format": "raw" if raw else base.driver}
+
+
 def take_away(graph: Graph, base: Node, overlay: Node) -> None:
     """Everything is as before `put_above`."""
     del overlay.children["backing"]

@@ -18,6 +18,7 @@ class Op(StrEnum):
     DISCARD = "discard"
     FLUSH = "flush"
     STATUS = "status"
+    LAYER = "layer"
     OPEN = "open"
     FORMAT = "format"
     UNDO_OPEN = "undo-open"
@@ -84,7 +85,8 @@ class DiskRequest:
     file that OPEN has made. With `replace` OPEN makes a new file in any case, which takes the name
     only with KEEP. Nodes that the blueprint does not name, as backing images, are numbered from
     `next_name`. CLOSE names in `nodes` all that is to be closed, topmost first. LISTEN is for the
-    NBD server's socket and no image.
+    NBD server's socket and no image. With `compress` a WRITE stores compressed clusters. STATUS
+    asks where the image shows data and where zeros, LAYER what it holds itself.
     """
 
     op: Op
@@ -101,6 +103,7 @@ class DiskRequest:
     backing: str = ""
     called: str = ""  # the name by which faults know the node, on OPEN
     listen: Listen | None = None
+    compress: bool = False
 
 
 @dataclass(frozen=True, slots=True)

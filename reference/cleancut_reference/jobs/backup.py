@@ -109,7 +109,7 @@ def _write(state: State, job: Job, copy: Copy) -> Step:
         return label
 
     offset_bytes, length_bytes = copy.first * job.cluster_bytes, len(copy.data)
-    io = DiskRequest(Op.WRITE, job.target.name, offset_bytes, length_bytes, copy.data)
+    io = job.write_request(offset_bytes, copy.data)
     return Step(label, run, io)
 
 

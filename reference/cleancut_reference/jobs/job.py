@@ -11,6 +11,7 @@ from cleancut_reference.arithmetic import byte_span, cluster_count, cluster_span
 from cleancut_reference.bitmap import first_clear
 from cleancut_reference.block.dirty_bitmap import DirtyBitmap
 from cleancut_reference.block.node import Node
+from cleancut_reference.block.request import DiskRequest, Op
 from cleancut_reference.jobs.group import Group
 from cleancut_reference.jobs.scope import Scope, Sync
 from cleancut_reference.outputs import Event
@@ -152,6 +153,13 @@ class Job:
                 cluster, cluster + 1, self.cluster_bytes, self.source.size_bytes
             )
             yield offset_bytes, offset_bytes + length_bytes
+
+    def write_request(self, offset_bytes: int, data: bytes) -> DiskRequest:
+        """Write to the target what was read from the source."""
+        compress = self.settings.compress
+        return DiskRequest(
+            Op.WRITE, self.target.name, offset_bytes, len(data), data, compress=compress
+        )
 
     def mark_copied(self, first: int, end: int) -> None:
         """Clusters first to end are on the target."""

@@ -1,8 +1,9 @@
 """What of its source a backup copies, and what becomes of the bitmap that says so.
 
-`full` copies all, `bitmap` (and `incremental`) what a dirty bitmap has, `none` only what guest
-writes are about to change. A job freezes its bitmap: a successor records meanwhile, and takes its
-place if what was frozen is done with. Otherwise both are merged, so that nothing is lost.
+`full` copies all, `top` what the top image holds itself, `bitmap` (and `incremental`) what a dirty
+bitmap has, `none` only what guest writes are about to change. A job freezes its bitmap: a successor
+records meanwhile, and takes its place if what was frozen is done with. Otherwise both are merged,
+so that nothing is lost.
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from cleancut_reference.block.dirty_bitmap import DirtyBitmap, abdicate, check_free, freeze, reclaim
+from cleancut_reference.block.dirty_bitmap import (
+    DirtyBitmap,
+    abdicate,
+    check_free,
+    check_usable,
+    freeze,
+    reclaim,
+)
 from cleancut_reference.block.node import Node
 from cleancut_reference.errors import generic
 from cleancut_spec import cites
@@ -53,7 +61,7 @@ class Scope:
 
     def of(self, source: Node) -> Scope:
         """The scope for this source: without a backing image the top layer is all of it."""
-        if self.sync is Sync.TOP and "backing" not in source.children:
+        if self.sync is Sync.TOP and "backing" not in source.unfiltered.children:
             return Scope(Sync.FULL, self.bitmap, self.mode)
         return self
 
@@ -74,7 +82,7 @@ class Scope:
             raise generic(f"Bitmap '{self.bitmap}' could not be found")
         if self.mode is None and self.sync is not Sync.INCREMENTAL:
             raise generic("Bitmap sync mode must be given when providing a bitmap")
-        check_free(bitmap)
+        check_usable(bitmap)
         self._check_use()
         return bitmap
 
@@ -86,16 +94,14 @@ class Scope:
             what = "Bitmap sync mode 'never' has no meaningful effect when combined with sync mode"
             raise generic(f"{what} '{self.sync}'")
 
+    def check_bitmap(self, bitmap: DirtyBitmap | None) -> None:
+        """Refuse a bitmap that is to be changed and cannot be; raises QmpError."""
+        if bitmap is not None and self.mode is not BitmapMode.NEVER:
+            check_free(bitmap)
+
     def clears(self, well: bool) -> bool:
         """Whether a job that ends so takes what it has copied out of the bitmap."""
         return self.mode is BitmapMode.ALWAYS or (well and self.mode is not BitmapMode.NEVER)
-
-
-def refuse_top(scope: Scope) -> None:
-    """This server has no layers of a source; raises QmpError."""
-    if scope.sync is Sync.TOP:
-        what = "Parameter 'sync': 'top' of an image with a backing file"
-        raise generic(f"{what} is not supported by this server")
 
 
 def take_bitmap(job: Job, bitmap: DirtyBitmap | None) -> None:

@@ -8,6 +8,7 @@ from cleancut_reference import (
 )
 from cleancut_reference.jobs import backup
 from cleancut_reference.jobs.job import Job
+from cleancut_reference.jobs.top_layer import TopLayer
 from cleancut_reference.state import State
 
 
@@ -47,3 +48,15 @@ def ignores_every_error() -> None:
 def ends_without_being_told() -> None:
     """With sync none the job copies by itself, and ends."""
     replace(Job, "copies_by_itself", True)
+
+
+@caught_by("point-in-time/sync-top", "SYNC-TOP-1")
+def looks_at_the_first_of_the_top_layer() -> None:
+    """With sync top what lies behind a hole of the top image is not copied (bug 17)."""
+    right = TopLayer.look
+
+    def wrong(self: TopLayer, outcome: Any) -> None:
+        right(self, outcome)
+        del self.runs[1:]
+
+    replace(TopLayer, "look", wrong)

@@ -99,7 +99,9 @@ class Qcow2Image:
             piece = view[at : at + self.cluster_bytes]
             whole = bytes(piece).ljust(self.cluster_bytes, b"\0")
             cluster = (offset_bytes + at) // self.cluster_bytes
-            if not self._clusters.write_compressed(cluster, whole):
+            if whole.count(0) == len(whole):  # a zero cluster takes no space at all
+                self._clusters.zero(cluster, cluster + 1, keep_space=False)
+            elif not self._clusters.write_compressed(cluster, whole):
                 self._clusters.write(offset_bytes + at, piece)
 
     def write_zeroes(self, offset_bytes: int, length_bytes: int, unmap: bool = False) -> None:
