@@ -132,6 +132,12 @@ class Pair:
             assert side.send({"execute": "quit"}) == {"return": {}}
         assert [process.wait(20) for process in self._processes] == [0, 0]
 
+    def stop(self, number: int) -> None:
+        """Both get a signal, and end."""
+        for process in self._processes:
+            process.send_signal(number)
+            process.wait(20)
+
     def compare(self, *lines: str, hide: frozenset[str] = frozenset()) -> None:
         """Each line's replies are the same, but for members of these names."""
         for line in lines:
@@ -165,7 +171,7 @@ def pair(
     ours += ["-" + word if word.startswith("-") else word for word in [*options, *arguments]]
     processes = []
     for place, command in zip(folders, (qemu, ours), strict=True):
-        place.mkdir()
+        place.mkdir(parents=True)
         for name in ("a.img", "b.img", "t.img"):
             with (place / name).open("wb") as file:
                 file.truncate(4 << 20)

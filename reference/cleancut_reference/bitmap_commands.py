@@ -3,9 +3,17 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from cleancut_reference.block.dirty_bitmap import DirtyBitmap, check_free
+from cleancut_reference.block.dirty_bitmap import (
+    DirtyBitmap,
+    check_free,
+    check_removable,
+    check_usable,
+)
 from cleancut_reference.block.node import Node
-from cleancut_reference.errors import QmpError, generic
+from cleancut_reference.block.persistence import drop_request
+from cleancut_reference.block.request import Failed
+from cleancut_reference.errors import QmpError, generic, strerror
+from cleancut_reference.procedure import Work
 from cleancut_reference.state import State
 from cleancut_spec import cites
 
@@ -66,15 +74,22 @@ def add(state: State, arguments: Arguments) -> Any:
 
 def _default_granularity(node: Node) -> int:
     """The image's cluster, so that what a guest write allocates is what it makes dirty."""
-    if node.driver != "qcow2":
+    if node.cluster_bytes == 1:
         return DEFAULT_GRANULARITY_BYTES
-    return max(MIN_DEFAULT_BYTES, int(node.options.get("cluster-size", DEFAULT_GRANULARITY_BYTES)))
+    return min(max(MIN_DEFAULT_BYTES, node.cluster_bytes), DEFAULT_GRANULARITY_BYTES)
 
 
-def remove(state: State, arguments: Arguments) -> Any:
-    """Delete a bitmap."""
+def remove(state: State, arguments: Arguments) -> Work:
+    """Delete a bitmap, in its image, too."""
     node, bitmap = find(state, arguments["node"], arguments["name"])
-    node.bitmaps.remove(check_free(bitmap))
+    drop = drop_request(node, check_removable(bitmap))
+    if drop is not None:
+        bitmap.busy = True
+        outcome = yield drop
+        bitmap.busy = False
+        if isinstance(outcome, Failed):
+            raise generic(outcome.desc or strerror(outcome.errno))
+    node.bitmaps.remove(bitmap)
     return {}
 
 
@@ -86,13 +101,13 @@ def clear(state: State, arguments: Arguments) -> Any:
 
 def enable(state: State, arguments: Arguments) -> Any:
     """Writes are recorded from now on."""
-    check_free(find(state, arguments["node"], arguments["name"])[1]).enabled = True
+    check_usable(find(state, arguments["node"], arguments["name"])[1]).enabled = True
     return {}
 
 
 def disable(state: State, arguments: Arguments) -> Any:
     """Writes are not recorded any more."""
-    check_free(find(state, arguments["node"], arguments["name"])[1]).enabled = False
+    check_usable(find(state, arguments["node"], arguments["name"])[1]).enabled = False
     return {}
 
 
@@ -113,7 +128,7 @@ def _source(state: State, node: Node, target: DirtyBitmap, item: Any) -> DirtyBi
     else:
         bitmap = find(state, item["node"], item["name"])[1]
     check_free(target)
-    check_free(bitmap)
+    check_usable(bitmap)
     if bitmap.size_bytes != target.size_bytes:
         sizes = f"destination size is {target.size_bytes}, source size is {bitmap.size_bytes}"
         raise generic(f"Bitmaps are of different sizes ({sizes}) and can't be merged")
@@ -125,10 +140,9 @@ def sha256(state: State, arguments: Arguments) -> Any:
     return {"sha256": find(state, arguments["node"], arguments["name"])[1].sha256()}
 
 
-#: What is a command of its own and an action of a transaction, by name.
+#: What is a command of its own and an action of a transaction, and done at once, by name.
 CHANGES: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "block-dirty-bitmap-add": add,
-    "block-dirty-bitmap-remove": remove,
     "block-dirty-bitmap-clear": clear,
     "block-dirty-bitmap-enable": enable,
     "block-dirty-bitmap-disable": disable,
@@ -142,5 +156,6 @@ def _command(change: Callable[[State, Arguments], Any]) -> Callable[[State, Argu
 
 COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     **{name: _command(change) for name, change in CHANGES.items()},
+    "block-dirty-bitmap-remove": remove,
     "x-debug-block-dirty-bitmap-sha256": sha256,
 }

@@ -7,6 +7,7 @@ from typing import Any, Final
 from cleancut_reference import errors
 from cleancut_reference.arithmetic import round_up
 from cleancut_reference.block.description import Reader, nest
+from cleancut_reference.block.dirty_bitmap import check_free
 from cleancut_reference.block.node import Drive, Node
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened, Outcome
 from cleancut_reference.block.throttle import ThrottleGroup
@@ -37,9 +38,9 @@ def open_node(
 
 def close_node(state: State, node: Node) -> Generator[DiskRequest, Outcome, None]:
     """Close a node and what stands below it for its sake alone."""
-    names = tuple(unused.name for unused in state.graph.unused_below(node))
+    close = state.graph.close_request(state.graph.unused_below(node))
     state.graph.remove_tree(node)
-    yield DiskRequest(Op.CLOSE, node.name, nodes=names)
+    yield close
 
 
 def blockdev_add(state: State, arguments: Arguments) -> Work:
@@ -85,6 +86,7 @@ def block_resize(state: State, arguments: Arguments) -> Work:
     check_may_resize(state, node)
     if node.read_only:
         raise errors.generic("Image is read-only")
+    _check_bitmaps(node)
     if node.protocol == "null-co":
         raise errors.generic("Image format driver does not support resize")
     outcome = yield DiskRequest(Op.RESIZE, node.name, length_bytes=size_bytes)
@@ -95,6 +97,13 @@ def block_resize(state: State, arguments: Arguments) -> Work:
         for bitmap in below.bitmaps:
             bitmap.resize(below.size_bytes)
     return {}
+
+
+def _check_bitmaps(node: Node) -> None:
+    """Refuse to resize an image with bitmaps whose bits cannot be changed; raises QmpError."""
+    for bitmap in node.bitmaps:
+        if bitmap.persistent:
+            check_free(bitmap)
 
 
 def eject(state: State, arguments: Arguments) -> Work:

@@ -104,7 +104,7 @@ async def _serve(machine: Machine, path: Path) -> int:
             raise
     finally:
         listener.close()
-        machine.disk.close()
+        machine.close()
         with contextlib.suppress(FileNotFoundError):
             if path.lstat().st_ino == inode:
                 path.unlink()

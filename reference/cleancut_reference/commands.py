@@ -12,7 +12,7 @@ from cleancut_reference import bitmap_commands, block_commands, exports, run_sta
 from cleancut_reference.actions.internal_snapshot import delete_internal
 from cleancut_reference.actions.table import KINDS, read_transaction
 from cleancut_reference.backup_arguments import read_backup, read_blockdev_backup
-from cleancut_reference.devices import device_add
+from cleancut_reference.devices import device_add, device_del
 from cleancut_reference.introspection import served
 from cleancut_reference.jobs import ending, verbs
 from cleancut_reference.monitor import human_monitor_command
@@ -26,6 +26,7 @@ from cleancut_reference.queries import (
 )
 from cleancut_reference.reopen import blockdev_reopen
 from cleancut_reference.state import State
+from cleancut_reference.statistics import query_blockstats
 from cleancut_reference.transaction import Transaction
 from cleancut_reference.waiting import WaitForShutdown
 from cleancut_spec import cites
@@ -112,6 +113,7 @@ COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "query-jobs": lambda state, _: [job_info(job) for job in reversed(state.jobs)],
     "query-block": query_block,
     "query-named-block-nodes": query_named_block_nodes,
+    "query-blockstats": query_blockstats,
     "query-version": lambda state, _: VERSION,
     "query-status": run_state.query_status,
     "query-name": lambda state, _: {},
@@ -125,6 +127,7 @@ COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "object-add": block_commands.object_add,
     "object-del": block_commands.object_del,
     "device_add": device_add,
+    "device_del": device_del,
     "query-commands": _names,
     "query-qmp-schema": _schema,
     "nbd-server-start": exports.nbd_server_start,

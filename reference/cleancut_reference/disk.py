@@ -2,9 +2,10 @@
 
 import contextlib
 import errno as errno_module
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from cleancut_reference.block.request import (
     MAX_EXTENTS,
@@ -15,11 +16,14 @@ from cleancut_reference.block.request import (
     Outcome,
 )
 from cleancut_reference.image.allocation import allocation
-from cleancut_reference.image.image import Image, ImageError
+from cleancut_reference.image.image import Bitmap, Image, ImageError
 from cleancut_reference.image.qcow2.image import Qcow2Image
+from cleancut_reference.image_bitmaps import drop_bitmap, store_bitmaps
 from cleancut_reference.opening import Files, Opener, OpenError, OpenNode, format_image, keep
 from cleancut_reference.query_image import info
 from cleancut_reference.snapshots import change_snapshots
+
+_NO_BITMAPS: Final[Mapping[str, tuple[Bitmap, ...]]] = {}
 
 
 class Disk:
@@ -33,7 +37,10 @@ class Disk:
         """Do it; an error of the system is an answer, too."""
         try:
             if request.op in _IO:
-                return _IO[request.op](self.nodes[request.node].image, request)
+                node = self.nodes[request.node]
+                if request.op in _WRITES:
+                    node.note_write(request.offset_bytes + request.length_bytes)
+                return _IO[request.op](node.image, request)
             return self._perform(request)
         except OSError as error:
             return Failed(errno_module.errorcode.get(error.errno or 0, "EIO"))
@@ -79,38 +86,51 @@ class Disk:
                 opener = Opener(dict(self.nodes), self._files, request.create)
                 opener.replace, opener.next_name = request.replace, request.next_name
                 return self._open(opener, request.blueprint)
-            case Op.FORMAT:
-                backing = self.nodes[request.backing].image if request.backing else None
-                format_image(self.nodes[request.node], request, backing)
-            case Op.KEEP:
-                keep(self.nodes[request.node])
-            case Op.SET_BACKING:
-                self._set_backing(request)
-            case Op.SNAPSHOT | Op.DELETE_SNAPSHOT:
-                change_snapshots(self.nodes[request.node], request)
             case Op.UNDO_OPEN:
                 self._undo(request.nodes)
             case Op.CLOSE:
-                self._close(request.nodes)
+                self._close(request.nodes, request.bitmaps)
+            case Op.STORE_BITMAPS:
+                for name, bitmaps in request.bitmaps.items():
+                    store_bitmaps(self.nodes[name].image, bitmaps)
             case Op.INFO:
                 return {name: self._info(name) for name in request.nodes}
+            case Op.WRITTEN:
+                return {name: self._written(name) for name in request.nodes}
+            case _:
+                self._change(self.nodes[request.node], request)
         return None
 
-    def _set_backing(self, request: DiskRequest) -> None:
-        image = self.nodes[request.node].image
-        if not isinstance(image, Qcow2Image):
-            raise OSError(errno_module.ENOTSUP, "no backing images")
-        image.set_backing(self.nodes[request.backing].image if request.backing else None)
+    def _change(self, node: OpenNode, request: DiskRequest) -> None:
+        """Change something of one image that is no data."""
+        backing = self.nodes[request.backing].image if request.backing else None
+        match request.op:
+            case Op.FORMAT:
+                format_image(node, request, backing)
+            case Op.KEEP:
+                keep(node)
+            case Op.SET_BACKING:
+                _set_backing(node.image, backing)
+            case Op.SNAPSHOT | Op.DELETE_SNAPSHOT:
+                change_snapshots(node, request)
+            case Op.DROP_BITMAP:
+                drop_bitmap(node.image, str(request.options["name"]))
 
-    def _close(self, names: tuple[str, ...]) -> None:
+    def _close(
+        self, names: tuple[str, ...], bitmaps: Mapping[str, tuple[Bitmap, ...]] = _NO_BITMAPS
+    ) -> None:
         """Close all of them, even where one fails; the first error is the answer."""
         first: OSError | ImageError | None = None
         for name in names:
             node = self.nodes.pop(name)
-            try:
-                node.image.close()
-            except (OSError, ImageError) as error:
-                first = first or error
+            for act in (
+                partial(store_bitmaps, node.image, bitmaps.get(name, ())),
+                node.image.close,
+            ):
+                try:
+                    act()
+                except (OSError, ImageError) as error:
+                    first = first or error
             with contextlib.suppress(OSError):
                 node.store.close()
         if first is not None:
@@ -122,13 +142,26 @@ class Disk:
             try:
                 if node.file is not None and node.file.created:
                     node.file.remove()
+                elif node.loaded:
+                    store_bitmaps(node.image, node.loaded)
             finally:
                 node.store.close()
+
+    def _written(self, name: str) -> dict[str, Any]:
+        """How far an image has been written since it was opened."""
+        node = self.nodes.get(name)
+        return {"wr_highest_offset": node.highest_bytes if node else 0}
 
     def _info(self, name: str) -> dict[str, Any]:
         """What of the queries only the image knows."""
         node = self.nodes.get(name)
         return info(node) if node else {}
+
+
+def _set_backing(image: Image, backing: Image | None) -> None:
+    if not isinstance(image, Qcow2Image):
+        raise OSError(errno_module.ENOTSUP, "no backing images")
+    image.set_backing(backing)
 
 
 def _write_zeroes(image: Image, request: DiskRequest) -> None:
@@ -149,6 +182,7 @@ def _write(image: Image, request: DiskRequest) -> None:
     write(request.offset_bytes, request.data)
 
 
+_WRITES: Final = frozenset({Op.WRITE, Op.WRITE_ZEROES})
 _IO: dict[Op, Callable[[Image, DiskRequest], Outcome]] = {
     Op.READ: lambda image, it: image.read(it.offset_bytes, it.length_bytes),
     Op.WRITE: _write,

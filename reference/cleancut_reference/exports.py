@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from cleancut_reference import bitmap_commands, errors
-from cleancut_reference.block.dirty_bitmap import DirtyBitmap, check_free
+from cleancut_reference.block.dirty_bitmap import DirtyBitmap, check_usable
 from cleancut_reference.block.node import Drive, Node
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Outcome
 from cleancut_reference.nbd.address import UNLIMITED, InetAddress, Listen, UnixAddress
@@ -137,7 +137,7 @@ def _bitmaps(state: State, node: Node, arguments: Arguments) -> list[DirtyBitmap
         raise errors.generic("Parameter 'allocation-depth' is not supported by this server")
     writable = arguments.get("writable", False)
     found = [_bitmap(state, node, item, writable) for item in arguments.get("bitmaps", [])]
-    return [check_free(bitmap) for bitmap in found]
+    return [check_usable(bitmap) for bitmap in found]
 
 
 def _bitmap(state: State, node: Node, item: Any, writable: bool) -> DirtyBitmap:

@@ -18,6 +18,7 @@ class FileStore:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self._size_bytes = os.fstat(descriptor).st_size
+        self.highest_bytes = 0  # where the last byte ends that was written
 
     @property
     def size_bytes(self) -> int:
@@ -42,7 +43,8 @@ class FileStore:
         while view:
             done = os.pwrite(self.descriptor, view, offset_bytes)
             offset_bytes, view = offset_bytes + done, view[done:]
-            self._size_bytes = max(self._size_bytes, offset_bytes)
+        self._size_bytes = max(self._size_bytes, offset_bytes)
+        self.highest_bytes = max(self.highest_bytes, offset_bytes)
 
     def flush(self) -> None:
         """Return when everything written so far is on the disk."""

@@ -1,8 +1,10 @@
 """An engine with its disks and faults, and a schedule that drives it."""
 
+import sys
 from collections.abc import Callable
 
 from cleancut_reference.block.faults import Faults
+from cleancut_reference.block.persistence import store_request
 from cleancut_reference.block.request import DiskRequest, Failed, Outcome
 from cleancut_reference.disk import Disk
 from cleancut_reference.engine import Engine
@@ -32,6 +34,16 @@ class Machine:
         outcome = self._perform(step.io) if step.io else None
         self.engine.take(step, outcome)
         return True
+
+    def close(self) -> None:
+        """The end: store what images are to keep of bitmaps, and close them."""
+        request = store_request(self.engine.state.graph.nodes.values())
+        if request is not None and isinstance(failed := self.disk.perform(request), Failed):
+            print(
+                f"cleancut: persistent bitmaps are lost: {failed.desc or failed.errno}",
+                file=sys.stderr,
+            )
+        self.disk.close()
 
     def _perform(self, request: DiskRequest) -> Outcome:
         if request.listen is not None:

@@ -8,11 +8,18 @@ from cleancut_reference.arithmetic import round_up
 from cleancut_reference.block.blkdebug import Blkdebug
 from cleancut_reference.block.request import Blueprint, DiskRequest, Opened, auto_name
 from cleancut_reference.block.values import as_int
-from cleancut_reference.image.image import Image, ImageError
+from cleancut_reference.file_store import FileStore
+from cleancut_reference.image.image import Bitmap, Image, ImageError
 from cleancut_reference.image.qcow2.image import Qcow2Image
-from cleancut_reference.image.qcow2.opening import CreateOptions, create_qcow2, open_qcow2
+from cleancut_reference.image.qcow2.opening import (
+    DEFAULT_CLUSTER_BYTES,
+    CreateOptions,
+    create_qcow2,
+    open_qcow2,
+)
 from cleancut_reference.image.raw import RawImage, create_raw
 from cleancut_reference.image.store import MemoryStore, Store
+from cleancut_reference.image_bitmaps import take_bitmaps
 from cleancut_reference.sizes import SECTOR_BYTES
 from cleancut_reference.stores import BlkdebugStore, ImageStore, Layer, NullStore
 
@@ -81,6 +88,18 @@ class OpenNode:
     store: Store
     file: OpenFile | None = None
     counted: "OpenNode | None" = None
+    written_bytes: int = 0  # by requests to this node itself
+    loaded: tuple[Bitmap, ...] = ()  # those that the image had when it was opened for writing
+
+    @property
+    def highest_bytes(self) -> int:
+        """Where the last byte ends that was written."""
+        below = self.store.highest_bytes if isinstance(self.store, FileStore) else 0
+        return max(self.written_bytes, below)
+
+    def note_write(self, end_bytes: int) -> None:
+        """The image is written to, up to there."""
+        self.written_bytes = max(self.written_bytes, end_bytes)
 
     @property
     def files(self) -> list[OpenFile]:
@@ -119,6 +138,10 @@ class Opener:
             children[role] = child if isinstance(child, str) else self.open(child)
         node = self._node(blueprint, children)
         self.nodes[blueprint.name] = node
+        bitmaps = (
+            take_bitmaps(node.image, not blueprint.read_only) if node.driver == "qcow2" else ()
+        )
+        node.loaded = () if blueprint.read_only else bitmaps
         return Opened(
             name=blueprint.name,
             driver=node.driver,
@@ -126,11 +149,12 @@ class Opener:
             filename=str(blueprint.options["filename"]) if node.file else "",
             identity=node.file.identity if node.file else "",
             read_only=blueprint.read_only,
-            cluster_bytes=node.image.cluster_bytes,
+            cluster_bytes=_cluster_bytes(node),
             named_backing=_named_backing(node, children),
             options=blueprint.options,
             children=children,
             created=any(file.created for file in node.files),
+            bitmaps=bitmaps,
         )
 
     def _node(self, blueprint: Blueprint, children: dict[str, Opened | str]) -> OpenNode:
@@ -212,6 +236,12 @@ class Opener:
             raise OpenError(f"Could not open backing file: {error}") from None
         finally:
             self.depth -= 1
+
+
+def _cluster_bytes(node: OpenNode) -> int:
+    """The unit in which the image is allocated, or will be when FORMAT has made it."""
+    to_be_made = node.driver == "qcow2" and not isinstance(node.image, Qcow2Image)
+    return DEFAULT_CLUSTER_BYTES if to_be_made else node.image.cluster_bytes
 
 
 def _filename(children: dict[str, Opened | str]) -> str:

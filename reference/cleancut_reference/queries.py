@@ -83,7 +83,7 @@ def _drive_info(state: State, drive: Drive, infos: Infos) -> dict[str, Any]:
         "locked": False,
     }
     if drive.device is not None:
-        info["qdev"] = drive.device.path
+        info["qdev"] = drive.device.qdev
         if drive.root is not None:
             info["io-status"] = drive.device.io_status
     if drive.root is not None:
@@ -150,7 +150,7 @@ def _bitmap_info(bitmap: DirtyBitmap) -> dict[str, Any]:
         "recording": bitmap.recording,
         "busy": bitmap.busy,
         "persistent": bitmap.persistent,
-    }
+    } | ({"inconsistent": True} if bitmap.inconsistent else {})
     return {"name": bitmap.name} | info if bitmap.name else info
 
 

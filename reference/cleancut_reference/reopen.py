@@ -6,18 +6,28 @@ from typing import Any, Final
 from cleancut_reference import errors
 from cleancut_reference.block.drivers import DRIVERS, common_options
 from cleancut_reference.block.node import Node
+from cleancut_reference.block.persistence import store_request, use_request
 from cleancut_reference.block.values import as_bool
+from cleancut_reference.procedure import Work
 from cleancut_reference.state import State
 
 #: Options of single drivers that may be changed, too.
 _CHANGEABLE: Final = {"throttle": frozenset({"throttle-group"})}
 
 
-def blockdev_reopen(state: State, arguments: dict[str, Any]) -> Any:
-    """Give nodes new options; what an entry leaves out gets its default again."""
+def blockdev_reopen(state: State, arguments: dict[str, Any]) -> Work:
+    """Give nodes new options; what an entry leaves out gets its default again.
+
+    Persistent bitmaps are stored before an image becomes read-only, and in use when it is no more.
+    """
     changes = [_check(state, options) for options in arguments["options"]]
+    nodes = [state.graph.nodes[options["node-name"]] for options in arguments["options"]]
+    if (store := store_request(nodes)) is not None:
+        yield store
     for change in changes:
         change()
+    if (use := use_request(nodes)) is not None:
+        yield use
     return {}
 
 
@@ -46,7 +56,7 @@ def _check(state: State, said: Mapping[str, Any]) -> Callable[[], None]:
 
     def change() -> None:
         node.options = {**fixed, **options}
-        node.read_only = as_bool("read-only", options.get("read-only", False))
+        node.become_read_only(as_bool("read-only", options.get("read-only", False)))
 
     return change
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cleancut_reference.block.graph import Graph
+from cleancut_reference.block.node import GuestDevice
 from cleancut_reference.jobs.group import Group
 from cleancut_reference.jobs.job import CLUSTER_BYTES, Job
 from cleancut_reference.nbd.export import Export
@@ -33,7 +34,7 @@ class State:
     outbox: list[Output] = field(default_factory=list)
     next_request: int = 1
     run_state: str = "running"
-    devices: list[str] = field(default_factory=list)  # of the guest, by id; empty where it has none
+    devices: list[GuestDevice] = field(default_factory=list)
     objects: dict[str, str] = field(default_factory=dict)  # of object-add: id to type
     nbd_running: bool = False
     exports: list[Export] = field(default_factory=list)

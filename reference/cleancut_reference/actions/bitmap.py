@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from cleancut_reference import bitmap_commands
 from cleancut_reference.actions.action import Action
-from cleancut_reference.block.dirty_bitmap import DirtyBitmap, check_free
+from cleancut_reference.block.dirty_bitmap import DirtyBitmap, check_removable
 from cleancut_reference.block.node import Node
+from cleancut_reference.block.persistence import drop_request
 from cleancut_reference.block.request import Outcome
 from cleancut_reference.block.traffic import Traffic
 from cleancut_reference.jobs.group import Group
@@ -65,7 +66,7 @@ class BitmapAction(Action):
             bits, enabled = (bytes(bitmap.bits), bitmap.enabled) if bitmap else (b"", False)
             before = Before(node, bitmap, bits, enabled)
             if self.kind == REMOVE:
-                check_free(bitmap_commands.find(state, node.name, self.name)[1]).busy = True
+                check_removable(bitmap_commands.find(state, node.name, self.name)[1]).busy = True
             else:
                 bitmap_commands.CHANGES[self.kind](state, self.data)
             self.before, self.prepared = before, True
@@ -77,7 +78,8 @@ class BitmapAction(Action):
         """The change stays; only a bitmap that is to be removed is removed now."""
         if self.kind != REMOVE or self.committed:
             return None
-        return Step(None, self._remove)
+        assert self.before is not None and self.before.bitmap is not None
+        return Step(None, self._remove, drop_request(self.before.node, self.before.bitmap))
 
     def _remove(self, _: Outcome) -> None:
         assert self.before is not None and self.before.bitmap is not None

@@ -13,6 +13,7 @@ from cleancut_reference.block.description import Reader, image_at
 from cleancut_reference.block.drivers import DRIVERS
 from cleancut_reference.block.node import Node
 from cleancut_reference.block.overlay import backing_options, put_above, take_away
+from cleancut_reference.block.persistence import store_request
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened, Outcome
 from cleancut_reference.block.traffic import Traffic
 from cleancut_reference.jobs.group import Group
@@ -34,6 +35,7 @@ class Snapshot(Action):
     opened: Opened | None = None
     overlay: Node | None = None
     formatted: bool = False
+    stored: bool = False
     prepared: bool = False
     committed: bool = False
 
@@ -83,14 +85,22 @@ class Snapshot(Action):
         """A new overlay's file stays, and what is below is written to no more."""
         if self.committed:
             return None
+        assert self.base is not None
+        below = list(self.base.same_bytes())
+        if not self.stored and (store := store_request(below)) is not None:
+            return Step(None, self._stored, store)
         keep = DiskRequest(Op.KEEP, self.opened.name) if self.opened else None
         return Step(None, self._commit, keep)
+
+    def _stored(self, outcome: Outcome) -> None:
+        self.stored = True
+        _check(outcome)
 
     def _commit(self, outcome: Outcome) -> None:
         self.committed = True
         node = self.base
         while node is not None:
-            node.read_only = True
+            node.become_read_only()
             node = node.primary
         _check(outcome)
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from cleancut_reference.actions.abort import Abort
 from cleancut_reference.actions.action import Action
-from cleancut_reference.actions.bitmap import reader
+from cleancut_reference.actions.bitmap import REMOVE, reader
 from cleancut_reference.actions.internal_snapshot import read_internal_snapshot
 from cleancut_reference.actions.snapshot import read_snapshot, read_snapshot_sync
 from cleancut_reference.backup_arguments import read_backup, read_blockdev_backup
@@ -22,7 +22,7 @@ KINDS: Final[dict[str, Callable[[dict[str, Any], Group | None], Action]]] = {
     "blockdev-snapshot-internal-sync": read_internal_snapshot,
     "blockdev-snapshot-sync": read_snapshot_sync,
     "drive-backup": read_backup,
-    **{kind: reader(kind) for kind in CHANGES},
+    **{kind: reader(kind) for kind in (*CHANGES, REMOVE)},
 }
 
 

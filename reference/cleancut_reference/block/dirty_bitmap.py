@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cleancut_reference.arithmetic import cluster_count, cluster_span
+from cleancut_reference.bitmap import packed
 from cleancut_reference.errors import generic
 from cleancut_spec import cites
 
@@ -29,6 +30,8 @@ class DirtyBitmap:
     persistent: bool = False
     enabled: bool = True
     busy: bool = False
+    inconsistent: bool = False  # it was in use when its image was opened
+    read_only: bool = False  # its image cannot be changed
     successor: DirtyBitmap | None = None
     bits: bytearray = field(init=False)  # one byte a granule: 1 if it is dirty
 
@@ -78,12 +81,8 @@ class DirtyBitmap:
 
     def sha256(self) -> str:
         """The digest of the bits in words of 64, the first in the lowest place, as QEMU's."""
-        number = int(self.bits[::-1].translate(_DIGITS) or b"0", 2)
         words = max(1, cluster_count(len(self.bits), WORD_BITS))
-        return hashlib.sha256(number.to_bytes(words * 8, "little")).hexdigest()
-
-
-_DIGITS: Final = bytes.maketrans(b"\0\1", b"01")
+        return hashlib.sha256(packed(self.bits).ljust(words * 8, b"\0")).hexdigest()
 
 
 @cites("BITMAP-OFF-1")
@@ -105,17 +104,32 @@ def freeze(node: Node, bitmap: DirtyBitmap) -> None:
 
 @cites("BITMAP-BUSY-1")
 def check_usable(bitmap: DirtyBitmap) -> DirtyBitmap:
-    """Refuse a bitmap that a job uses; raises QmpError."""
-    return check_free(bitmap)
+    """Refuse a bitmap that a job uses, or that is not to be trusted; raises QmpError."""
+    _check_not_busy(bitmap)
+    if bitmap.inconsistent:
+        raise generic(f"Bitmap '{bitmap.name}' is inconsistent and cannot be used")
+    return bitmap
 
 
 @cites("BITMAP-BUSY-1")
 def check_free(bitmap: DirtyBitmap) -> DirtyBitmap:
-    """Refuse a bitmap that a job uses; raises QmpError."""
+    """Refuse a bitmap whose bits cannot be changed; raises QmpError."""
+    check_removable(bitmap)
+    return check_usable(bitmap)
+
+
+def check_removable(bitmap: DirtyBitmap) -> DirtyBitmap:
+    """Refuse a bitmap that a job uses, or whose image is read-only; raises QmpError."""
+    _check_not_busy(bitmap)
+    if bitmap.read_only:
+        raise generic(f"Bitmap '{bitmap.name}' is readonly and cannot be modified")
+    return bitmap
+
+
+def _check_not_busy(bitmap: DirtyBitmap) -> None:
     if bitmap.busy:
         what = f"Bitmap '{bitmap.name}' is currently in use by another operation"
         raise generic(f"{what} and cannot be used")
-    return bitmap
 
 
 def abdicate(node: Node, bitmap: DirtyBitmap) -> DirtyBitmap:

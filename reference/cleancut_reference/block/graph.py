@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from cleancut_reference import errors
 from cleancut_reference.block.drivers import filename
 from cleancut_reference.block.node import TRANSPARENT, Blocker, Drive, Node
-from cleancut_reference.block.request import AUTO_NAME, Opened, auto_name
+from cleancut_reference.block.persistence import loaded, stored
+from cleancut_reference.block.request import AUTO_NAME, DiskRequest, Op, Opened, auto_name
 from cleancut_reference.block.throttle import ThrottleGroup
 from cleancut_reference.block.traffic import Traffic
 
@@ -61,6 +62,7 @@ class Graph:
             children=children,
             options=opened.options,
         )
+        node.bitmaps = loaded(opened.bitmaps, node.size_bytes, node.read_only)
         self.add(node)
         if node.driver == "blkdebug":  # it opens its image when it is there itself
             for child in first.values():
@@ -88,6 +90,11 @@ class Graph:
                 if not parents and not child.monitor_owned and child not in found:
                     found.append(child)
         return found
+
+    def close_request(self, nodes: list[Node]) -> DiskRequest:
+        """Close the images of these nodes, and store before what they are to keep."""
+        names = tuple(node.name for node in nodes)
+        return DiskRequest(Op.CLOSE, names[0], nodes=names, bitmaps=stored(nodes))
 
     def remove_tree(self, node: Node) -> None:
         """A node is gone, and all that stood below it for its sake alone."""

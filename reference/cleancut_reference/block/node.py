@@ -129,6 +129,12 @@ class Node:
             node = node.children["file"]
         return node
 
+    def become_read_only(self, read_only: bool = True) -> None:
+        """Nothing of the image is to be changed any more, or all may be again."""
+        self.read_only = read_only
+        for bitmap in self.bitmaps:
+            bitmap.read_only = read_only and bitmap.persistent
+
     def bitmap(self, name: str) -> DirtyBitmap | None:
         """The dirty bitmap with this name."""
         return next((each for each in self.bitmaps if name and each.name == name), None)
@@ -150,8 +156,20 @@ class GuestDevice:
     """The guest's device that has a drive, as far as queries show it."""
 
     id: str
+    model: str
     path: str
     io_status: str = "ok"
+    unplugging: bool = False
+
+    @property
+    def part(self) -> str:
+        """The path of the part that has the drive."""
+        return self.path + ("/virtio-backend" if self.model.startswith("virtio-blk") else "")
+
+    @property
+    def qdev(self) -> str:
+        """What queries call it."""
+        return self.id if self.id and self.part == self.path else self.part
 
 
 @dataclass(slots=True, eq=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from cleancut_reference.image.image import Extent
+from cleancut_reference.image.image import Bitmap, Extent
 from cleancut_reference.nbd.address import Listen
 
 
@@ -25,10 +25,13 @@ class Op(StrEnum):
     CLOSE = "close"
     RESIZE = "resize"
     INFO = "info"
+    WRITTEN = "written"
     KEEP = "keep"
     SET_BACKING = "set-backing"
     SNAPSHOT = "snapshot"
     DELETE_SNAPSHOT = "delete-snapshot"
+    STORE_BITMAPS = "store-bitmaps"
+    DROP_BITMAP = "drop-bitmap"
     LISTEN = "listen"
 
 
@@ -59,7 +62,8 @@ class Blueprint:
 class Opened:
     """A node that is open: what the blueprint left to the image, and all that stands below.
 
-    A file has an `identity`, whatever its name; `created` tells that OPEN has made it.
+    A file has an `identity`, whatever its name; `created` tells that OPEN has made it. `bitmaps`
+    are those in an image, which for one that may be written to are in use from then on.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Opened:
     options: Mapping[str, Any] = field(default_factory=dict)
     children: Mapping[str, "Opened | str"] = field(default_factory=dict)
     created: bool = False
+    bitmaps: tuple[Bitmap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,10 @@ class DiskRequest:
     only with KEEP. Nodes that the blueprint does not name, as backing images, are numbered from
     `next_name`. CLOSE names in `nodes` all that is to be closed, topmost first. LISTEN is for the
     NBD server's socket and no image. With `compress` a WRITE stores compressed clusters. STATUS
-    asks where the image shows data and where zeros, LAYER what it holds itself.
+    asks where the image shows data and where zeros, LAYER what it holds itself. STORE_BITMAPS puts
+    `bitmaps` into the images of the nodes with these names, as CLOSE does before it closes them.
+    INFO and WRITTEN ask what queries show of `nodes`: of their images, and how far those have been
+    written.
     """
 
     op: Op
@@ -104,6 +112,7 @@ class DiskRequest:
     called: str = ""  # the name by which faults know the node, on OPEN
     listen: Listen | None = None
     compress: bool = False
+    bitmaps: Mapping[str, tuple[Bitmap, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from cleancut_reference.block.graph import Graph
 from cleancut_reference.block.node import Node
-from cleancut_reference.block.request import DiskRequest, Op
+from cleancut_reference.block.request import DiskRequest
 from cleancut_reference.jobs.job import Job
 
 
@@ -35,5 +35,5 @@ def close_request(graph: Graph, jobs: list[Job]) -> DiskRequest | None:
     """Close the targets that only these jobs have; None if there is none."""
     own = [job.target for job in jobs if not job.target.monitor_owned]
     alone = [target for target in own if graph.drive_of(target) is None]
-    names = tuple(node.name for target in alone for node in graph.unused_below(target))
-    return DiskRequest(Op.CLOSE, names[0], nodes=names) if names else None
+    nodes = [node for target in alone for node in graph.unused_below(target)]
+    return graph.close_request(nodes) if nodes else None

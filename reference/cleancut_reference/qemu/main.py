@@ -45,7 +45,7 @@ def _start(plan: Plan, connections: Connections) -> None:
     try:
         asyncio.run(_serve(plan, machine, connections))
     finally:
-        machine.disk.close()
+        machine.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

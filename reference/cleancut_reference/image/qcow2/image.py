@@ -198,6 +198,10 @@ class Qcow2Image:
         """The persistent dirty bitmaps."""
         return bitmaps.read_bitmaps(self._metadata)
 
+    def use_bitmaps(self) -> None:
+        """Say in the image that its bitmaps are in use: the bits that it has are those of now."""
+        self._begin_change()
+
     def store_bitmaps(self, found: tuple[Bitmap, ...]) -> None:
         """Replace all bitmaps; all or nothing, whenever the power fails."""
         self._begin_change(data=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from cleancut_reference.image.image import Image, ImageError, OpenBacking
 from cleancut_reference.image.qcow2.header import (
@@ -18,13 +19,15 @@ from cleancut_reference.image.qcow2.ordered_store import OrderedStore
 from cleancut_reference.image.qcow2.repair import repair
 from cleancut_reference.image.store import Store
 
+DEFAULT_CLUSTER_BYTES: Final = 65536
+
 
 @dataclass(frozen=True, slots=True)
 class CreateOptions:
     """What `blockdev-create` may say of a new image."""
 
     size_bytes: int
-    cluster_bytes: int = 65536
+    cluster_bytes: int = DEFAULT_CLUSTER_BYTES
     backing_file: str | None = None
     backing_format: str | None = None
     refcount_bits: int = 16
