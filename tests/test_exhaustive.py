@@ -88,6 +88,7 @@ NOT_THERE = {
     "loses_ids": "the model has no wire",
     "writes_below_the_snapshot": "the bench takes no snapshots",
     "keeps_what_a_bitmap_action_did": "the bench has no bitmap actions",
+    "looks_at_the_first_of_the_top_layer": "the bench has no backing images",
     "knows_no_class_of_errors": "the model has no error texts",
 }
 

@@ -23,7 +23,7 @@ CLUSTER_BYTES: Final = 4
 BITMAP: Final = "b"  # of each drive, where the instance has bitmaps
 
 #: Arguments that make an action fail: before its drive is drained, and when its job is made.
-AT_ONCE: Final[Mapping[str, Any]] = {"format": "none"}
+AT_ONCE: Final[Mapping[str, Any]] = {"target": "nowhere:"}
 AT_LAST: Final[Mapping[str, Any]] = {"speed": -1}
 
 
