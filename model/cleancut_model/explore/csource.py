@@ -7,12 +7,12 @@ what EMIT, REMEMBER, BROKEN_STATE, BROKEN_STEP and WITNESS do. A successor's wor
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import z3
 
-from cleancut_model.explore.layout import WORD_BITS, Layout, drive_of
+from cleancut_model.explore.layout import WORD_BITS, Layout, drive_of, drives_of
 from cleancut_model.explore.partial_order import Safe
 from cleancut_model.finite import Finite, Instance, Name, spell
 from cleancut_model.language import Term
@@ -45,10 +45,29 @@ class Part:
     """Checks and actions that read these bits at most; `reads` are those they do read."""
 
     name: str
+    side: str  # LEFT, RIGHT or BOTH halves of the drives
     within: frozenset[Name]
     reads: set[Name] = field(default_factory=set)
     checks: list[str] = field(default_factory=list)
     branches: list[Branch] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """The globals, those with the first half of the drives, and the other half of the drives."""
+
+    shared: frozenset[Name]
+    left: frozenset[Name]
+    right: frozenset[Name]
+
+    @classmethod
+    def of(cls, language: Finite, names: list[Name]) -> "Halves":
+        """The halves of these variables."""
+        drives = drives_of(language, names)
+        first = {-1, *drives[: (len(drives) + 1) // 2]}
+        shared = frozenset(name for name in names if drive_of(language, name) == -1)
+        left = frozenset(name for name in names if drive_of(language, name) in first)
+        return cls(shared, left, frozenset(names) - left)
 
 
 class Source:
@@ -61,17 +80,18 @@ class Source:
         self._lines: list[str] = []
         changing = [name for name, place in layout.places.items() if place.bits]
         self._names = {spell(name): name for name in changing}
+        self._halves = Halves.of(language, changing)
         self._parts = list(self._divide(language, changing))
-        self._rest = Part("rest", frozenset(changing))
+        self._rest = Part("rest", "BOTH", frozenset(changing))
 
     def _divide(self, language: Finite, changing: list[Name]) -> Iterator[Part]:
         """Each drive's own part, and one for what does not look at the data."""
-        drives = sorted({drive_of(language, name) for name in changing} - {-1})
-        for drive in drives:
+        for drive in drives_of(language, changing):
             own = [name for name in changing if drive_of(language, name) in (-1, drive)]
-            yield Part(f"drive {drive}", frozenset(own))
+            side = "LEFT" if self._halves.left.issuperset(own) else "RIGHT"
+            yield Part(f"drive {drive}", side, frozenset(own))
         control = [name for name in changing if language.fields[name[0]].sort.name != "Value"]
-        yield Part("control", frozenset(control))
+        yield Part("control", "BOTH", frozenset(control))
 
     def text(
         self,
@@ -179,14 +199,17 @@ class Source:
 
     def _answers(self, parts: list[Part]) -> None:
         """`answer`, and the bits that each part reads."""
-        masks = []
-        for part in parts:
-            words = [0] * self._layout.words
-            for name in part.reads:
-                words[self._layout.places[name].word] |= self._layout.places[name].mask
-            masks.append(_words(words))
-        self._lines.append(f"#define PARTS {len(parts)}")
-        self._lines.append(f"static const word reads[][WORDS] = {{ {', '.join(masks) or '{0}'} }};")
+        masks = [self._mask(part.reads) for part in parts]
+        sides = [part.side for part in parts]
+        self._lines += [
+            f"#define PARTS {len(parts)}",
+            f"static const word reads[][WORDS] = {{ {', '.join(masks) or '{0}'} }};",
+            "enum { LEFT, RIGHT, BOTH };",
+            f"static const int sides[] = {{ {', '.join(sides) or 'BOTH'} }};",
+            f"static const word shared[WORDS] = {self._mask(self._halves.shared)};",
+            f"static const word left[WORDS] = {self._mask(self._halves.left)};",
+            f"static const word right[WORDS] = {self._mask(self._halves.right)};",
+        ]
         for number, part in enumerate(parts):
             head = f"static unsigned part{number}(const word *s, worker *me, memory *answer)"
             self._lines.append(f"/* {part.name} */")
@@ -201,6 +224,12 @@ class Source:
             "    return 0;",
             "}",
         ]
+
+    def _mask(self, names: Iterable[Name]) -> str:
+        words = [0] * self._layout.words
+        for name in names:
+            words[self._layout.places[name].word] |= self._layout.places[name].mask
+        return _words(words)
 
     def _define(self, head: str, part: Part, indent: str) -> None:
         """A function that checks a state and tells its successors, but for the end of it."""

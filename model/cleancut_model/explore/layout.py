@@ -79,6 +79,11 @@ def drive_of(model: Finite, name: Name) -> int:
     return name[1][0] if index and index[0].name == "Drive" else -1
 
 
+def drives_of(model: Finite, names: Iterable[Name]) -> list[int]:
+    """The drives that variables belong to."""
+    return sorted({drive_of(model, name) for name in names} - {-1})
+
+
 def cluster_of(model: Finite, name: Name) -> int:
     """The cluster that a variable belongs to, or -1."""
     index = model.fields[name[0]].index

@@ -2,6 +2,7 @@
  * The table of the states that were seen: open addressing by the high bits of the hash. Its order is
  * that of the hashes, so it grows by one sequential pass that gives the old pages back as it goes.
  */
+#define BUSY 1ull /* a slot whose other words are being written */
 #if COMPACT
 #define SLOT_WORDS 1
 #else
@@ -10,21 +11,6 @@
 
 static word *table;
 static uint64_t slots, limit_of_slots;
-static uint64_t count; /* of states, as far as workers have told */
-
-static inline word mix(word x)
-{
-    unsigned __int128 p = (unsigned __int128)(x ^ 0x9e3779b97f4a7c15ull) * 0xd6e8feb86659fd93ull;
-    return (word)p ^ (word)(p >> 64);
-}
-
-static inline word hash_of(const word *state)
-{
-    word hash = 0;
-    for (int i = 0; i < WORDS; i++)
-        hash = mix(state[i] + hash * 0x9e3779b97f4a7c15ull);
-    return COMPACT ? hash & ~1ull : hash;
-}
 
 static inline uint64_t slot_of(word hash)
 {
@@ -81,22 +67,6 @@ static inline int insert(const word *state, word hash)
     }
 }
 
-static void no_memory(uint64_t bytes)
-{
-    printf("{\"error\": \"no memory for %llu bytes more\"}\n", (unsigned long long)bytes);
-    exit(4);
-}
-
-static void *reserve(uint64_t bytes)
-{
-    void *found = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (found == MAP_FAILED)
-        no_memory(bytes);
-    madvise(found, bytes, MADV_HUGEPAGE);
-    return found;
-}
-
 static uint64_t table_bytes(uint64_t n)
 {
     return n * sizeof(word) * SLOT_WORDS;
@@ -105,6 +75,7 @@ static uint64_t table_bytes(uint64_t n)
 static void use_table(uint64_t n)
 {
     table = reserve(table_bytes(n));
+    madvise(table, table_bytes(n), MADV_HUGEPAGE);
     slots = n;
     limit_of_slots = n / 10 * 7;
 }
