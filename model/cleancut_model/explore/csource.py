@@ -1,9 +1,11 @@
 """The C source of a finite model: what a state allows, and what it breaks.
 
 The model falls into parts, each of which reads some of a state's bits only: a drive's own actions
-and claims, and what else does not look at the data. `answer` is what a part says of a state, for
-the kernel (`kernel.c`) to remember by those bits; `rest` is what reads nearly all. The kernel says
-what EMIT, REMEMBER, BROKEN_STATE, BROKEN_STEP and WITNESS do. A successor's words are `n0`, `n1`, …
+and claims, and what else does not look at the data (`control`). `answer` is what a part says of a
+state, for the kernel (`kernel.c`) to remember by those bits: whether it GOES_ON, and whether it STIRS
+the rest. `rest` is what reads nearly all; it has nothing to say of a state where nothing stirs it.
+`look` is for the witnesses that read nearly all. The kernel says what EMIT, REMEMBER, BROKEN_STATE,
+BROKEN_STEP and WITNESS do. A successor's words are `n0`, `n1`, …
 """
 
 from collections import Counter, defaultdict
@@ -14,6 +16,7 @@ import z3
 
 from cleancut_model.explore.layout import WORD_BITS, Layout, drive_of, drives_of
 from cleancut_model.explore.partial_order import Safe
+from cleancut_model.explore.splitting import pieces, possible
 from cleancut_model.finite import Finite, Instance, Name, spell
 from cleancut_model.language import Term
 from cleancut_model.printing import C, Printer, conjuncts, variables
@@ -82,7 +85,11 @@ class Source:
         self._names = {spell(name): name for name in changing}
         self._halves = Halves.of(language, changing)
         self._parts = list(self._divide(language, changing))
+        self._control = self._parts[-1]
         self._rest = Part("rest", "BOTH", frozenset(changing))
+        self._look = Part("look", "BOTH", frozenset(changing))
+        self._stirs: list[Term] = []  # where the rest has something to say
+        self._looked_for = 0  # witnesses, a bit each
 
     def _divide(self, language: Finite, changing: list[Name]) -> Iterator[Part]:
         """Each drive's own part, and one for what does not look at the data."""
@@ -104,18 +111,16 @@ class Source:
         for number, term in enumerate(claims.states.values()):
             self._check(term, f"BROKEN_STATE({number});")
         for number, term in enumerate(claims.witnesses.values()):
-            if not z3.is_false(term):
-                seen = f"if (WANTED({number}) && {self._print(term)}) WITNESS({number});"
-                self._part_for(term).checks.append(seen)
+            self._witness(number, term)
         for number, instance in enumerate(instances):
             for place, term in enumerate(claims.steps[number].values()):
                 self._check(term, f"BROKEN_STEP({number}, {place});")
             self._add(number, instance, goes_on[number])
         self._head(instances, claims)
-        remembered = [part for part in self._parts if part.checks or part.branches]
-        self._answers(remembered)
-        self._define("static unsigned rest(const word *s, worker *me)", self._rest, "    ")
-        self._lines += ["    return goes_on;", "}"]
+        self._stir()
+        self._answers([p for p in self._parts if p.checks or p.branches or p is self._control])
+        self._define("static unsigned rest(const word *s, worker *me)", self._rest)
+        self._define("static unsigned look(const word *s, worker *me)", self._look)
         self._lines += ["static int may_stop(const word *s)", "{", *self._load(claims.may_stop)]
         self._lines += [f"    return {self._print(claims.may_stop)};", "}"]
         self._safe(instances, safe)
@@ -141,16 +146,40 @@ class Source:
         return bits + LEFT_OUT_BITS <= self._layout.bits
 
     def _check(self, term: Term, otherwise: str) -> None:
-        """Check a claim, each of its parts where it belongs."""
-        for part in conjuncts(term):
-            if not z3.is_true(part):
-                self._part_for(part).checks.append(f"if (!{self._print(part)}) {otherwise}")
+        """Check a claim, each of its pieces where it belongs."""
+        for piece in pieces(term):
+            if not z3.is_true(piece):
+                part = self._part_for(piece)
+                part.checks.append(f"if (!{self._print(piece)}) {otherwise}")
+                if part is self._rest:
+                    self._stirs.append(possible(piece, self._is_control, positive=False))
+
+    def _witness(self, number: int, term: Term) -> None:
+        """Look for an interesting state, where it belongs."""
+        if z3.is_false(term):
+            return
+        part = self._part_for(term)
+        if part is self._rest:
+            part = self._look
+            self._looked_for |= 1 << number
+        part.checks.append(f"if (WANTED({number}) && {self._print(term)}) WITNESS({number});")
+
+    def _is_control(self, term: Term) -> bool:
+        return self._names_in([term]) <= self._control.within
+
+    def _stir(self) -> None:
+        """Let the control part tell where the rest has something to say."""
+        self._control.reads |= self._names_in(self._stirs)
+        for term in dict.fromkeys(self._print(term) for term in self._stirs):
+            self._control.checks.append(f"if ({term}) says |= STIRS;")
 
     def _add(self, number: int, instance: Instance, goes_on: bool) -> None:
         """An action, where it belongs."""
         terms = [instance.guard, *instance.next.values()]
         part = self._part_for(*terms, writes=set(instance.next))
-        body = ["goes_on = 1;"] if goes_on else []
+        if part is self._rest:
+            self._stirs.append(possible(instance.guard, self._is_control))
+        body = ["says |= GOES_ON;"] if goes_on else []
         body += self._next(instance)
         body.append(f"{'EMIT' if part is self._rest else 'REMEMBER'}({number});")
         part.branches.append(Branch(self._tests(instance.guard), body))
@@ -191,8 +220,8 @@ class Source:
         self._lines = [
             f"#define WORDS {self._layout.words}",
             f"#define ACTIONS {len(instances)}",
-            f"#define STATE_CLAIMS {len(claims.states)}",
-            f"#define WITNESSES {len(claims.witnesses)}",
+            f"#define LOOKED_FOR {self._looked_for:#x}ull",
+            "enum { GOES_ON = 1, STIRS = 2 };",
             f"#define NEXT {{ {', '.join(f'n{w}' for w in range(self._layout.words))} }}",
             f"static const word initial[WORDS] = {_words(words)};",
         ]
@@ -203,18 +232,18 @@ class Source:
         sides = [part.side for part in parts]
         self._lines += [
             f"#define PARTS {len(parts)}",
-            f"static const word reads[][WORDS] = {{ {', '.join(masks) or '{0}'} }};",
+            f"static const word reads[][WORDS] = {{ {', '.join(masks)} }};",
             "enum { LEFT, RIGHT, BOTH };",
-            f"static const int sides[] = {{ {', '.join(sides) or 'BOTH'} }};",
+            f"static const int sides[] = {{ {', '.join(sides)} }};",
             f"static const word shared[WORDS] = {self._mask(self._halves.shared)};",
             f"static const word left[WORDS] = {self._mask(self._halves.left)};",
             f"static const word right[WORDS] = {self._mask(self._halves.right)};",
+            f"enum {{ CONTROL = {parts.index(self._control)} }};",
         ]
         for number, part in enumerate(parts):
             head = f"static unsigned part{number}(const word *s, worker *me, memory *answer)"
             self._lines.append(f"/* {part.name} */")
-            self._define(head, part, "    ")
-            self._lines += ["    return goes_on;", "}"]
+            self._define(head, part)
         self._lines += [
             "static unsigned answer(int part, const word *s, worker *me, memory *answer)",
             "{",
@@ -231,11 +260,12 @@ class Source:
             words[self._layout.places[name].word] |= self._layout.places[name].mask
         return _words(words)
 
-    def _define(self, head: str, part: Part, indent: str) -> None:
-        """A function that checks a state and tells its successors, but for the end of it."""
-        self._lines += [head, "{", *self._load(None), f"{indent}unsigned goes_on = 0;"]
-        self._lines += [indent + check for check in part.checks]
-        self._choose(part.branches, indent)
+    def _define(self, head: str, part: Part) -> None:
+        """A function that checks a state and tells its successors."""
+        self._lines += [head, "{", *self._load(None), "    unsigned says = 0;"]
+        self._lines += [f"    {check}" for check in part.checks]
+        self._choose(part.branches, "    ")
+        self._lines += ["    return says;", "}"]
 
     def _load(self, term: Term | None) -> Iterator[str]:
         """Load the variables of a term, or all."""

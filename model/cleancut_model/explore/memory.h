@@ -15,7 +15,7 @@ struct memory {
     word key[WORDS];
     uint64_t uses;
     uint16_t n, room;
-    uint8_t goes_on, too_many;
+    uint8_t says, too_many;
     change *changes;
 };
 
@@ -55,11 +55,11 @@ static inline memory *answer_of(worker *me, memories *all, uint64_t *taken, int 
     memory *known = &all->of[part][place];
     if (__builtin_expect(!are_equal(known->key, key) || known->too_many, 0)) {
         count_uses(known, taken);
-        known->uses = known->n = known->goes_on = known->too_many = 0;
+        known->uses = known->n = known->says = known->too_many = 0;
         known->room = REMEMBERED;
         known->changes = all->changes[part][place];
         memcpy(known->key, key, sizeof key);
-        known->goes_on = answer(part, state, me, known);
+        known->says = answer(part, state, me, known);
     }
     known->uses++;
     return known;

@@ -2,8 +2,8 @@
  * The search that keeps a bit for each state. The drives are in two halves. A row is what the globals
  * and the left half are, a column what the right half is; a state is a bit of its row, at its column.
  * A step of the left half alone moves all states of a row at once, whatever their columns are. A step
- * of the right half alone is known for each pair of globals and column. Only steps and claims of both
- * halves are looked at state by state.
+ * of the right half alone is known for each pair of globals and column. What both halves do together
+ * depends on little of either; where that is nothing is known for all columns that are alike.
  *
  * It keeps a row's bits up to its last column, so it is no use where few of a row's bits are set: the
  * limit `sparse` says so.
@@ -26,8 +26,8 @@ typedef struct {
 } move;
 
 typedef struct {
-    uint8_t busy, ready, goes_on, listed[2];
-    uint32_t globals, room, moves_n;
+    uint8_t busy, ready, says, listed[2];
+    uint32_t globals, class, room, moves_n;
     word *bits; /* room words: visited; to be expanded on even levels; on odd levels */
     move *moves;
 } row;
@@ -41,7 +41,7 @@ typedef struct {
 typedef struct {
     uint64_t uses[THREADS];
     uint32_t stays, n; /* the first do not change the globals */
-    uint8_t goes_on;
+    uint8_t says;
     jump jumps[];
 } said;
 
@@ -49,6 +49,18 @@ typedef struct {
     uint32_t room;
     said *at[]; /* column */
 } sayings;
+
+/* A set of numbers; it is replaced when it grows, and stays for those who are looking at it. */
+typedef struct {
+    uint32_t room; /* words */
+    word bits[];
+} set;
+
+/* Rows whose part in what both halves do is the same. */
+typedef struct {
+    set *quiet;  /* columns with which the halves do nothing together */
+    set *silent; /* classes of columns with which they do nothing */
+} row_class;
 
 /* A row in the making: states that are reached from one row under other globals. */
 typedef struct {
@@ -60,7 +72,6 @@ struct worker {
     int number;
     uint32_t *next, next_n, next_room; /* rows of the next level */
     uint64_t added;
-    const row *row;
     word state[WORDS]; /* the one that is looked at */
     word *fresh;
     scratch *under; /* globals, by number */
@@ -68,10 +79,13 @@ struct worker {
     uint64_t taken[ACTIONS];
     memory all; /* that a half answers */
     change changes[ACTIONS];
-    memories memories; /* of parts that read both halves */
+    memories memories; /* of what both halves do */
 };
 
-static numbers globals, columns, rows;
+static numbers globals, columns, rows, classes, column_classes;
+static row_class *class_of; /* by number */
+static set **columns_of; /* by number of a class of columns */
+static uint32_t *class_of_column; /* by number, plus one; 0 where it is not known */
 static row *row_of; /* by number */
 static sayings **sayings_of; /* by number of the globals */
 static uint32_t *this_level, this_n, this_at;
@@ -97,7 +111,8 @@ static void *claim(uint64_t bytes)
 static uint64_t bytes_now(void)
 {
     return claimed + bytes_of(&globals) + bytes_of(&columns) + bytes_of(&rows)
-           + rows.n * sizeof(row) + threads * sizeof(worker);
+           + bytes_of(&classes) + bytes_of(&column_classes) + classes.n * sizeof(row_class)
+           + columns.n * sizeof(uint32_t) + rows.n * sizeof(row) + threads * sizeof(worker);
 }
 
 /* ---- rows */
@@ -234,13 +249,13 @@ static void ask(worker *me, int side, const word *state)
     memcpy(me->state, state, sizeof me->state);
     for (int part = 0; part < PARTS; part++)
         if (sides[part] == side)
-            me->all.goes_on |= answer(part, state, me, &me->all);
+            me->all.says |= answer(part, state, me, &me->all);
 }
 
 static void prepare(worker *me, row *one, const word *key)
 {
     ask(me, LEFT, key);
-    one->goes_on = me->all.goes_on;
+    one->says = me->all.says;
     one->moves_n = me->all.n;
     one->moves = claim(me->all.n * sizeof(move) + 1);
     for (unsigned i = 0; i < me->all.n; i++) {
@@ -250,6 +265,7 @@ static void prepare(worker *me, row *one, const word *key)
         one->moves[i] = (move){ number_of(&rows, after), me->changes[i].action };
     }
     one->globals = number_under(&globals, key, shared);
+    one->class = number_under(&classes, key, reads[CONTROL]);
     one->ready = 1;
 }
 
@@ -286,7 +302,7 @@ static said *ask_right(worker *me, uint32_t under, uint32_t column)
         state[w] = globals.keys[under][w] | columns.keys[column][w];
     ask(me, RIGHT, state);
     said *one = claim(sizeof(said) + me->all.n * sizeof(jump));
-    one->goes_on = me->all.goes_on;
+    one->says = me->all.says;
     for (int stays = 1; stays >= 0; stays--) {
         for (unsigned i = 0; i < me->all.n; i++) {
             word after[WORDS];
@@ -314,8 +330,6 @@ static inline said *said_of(worker *me, uint32_t under, uint32_t column)
     return ask_right(me, under, column);
 }
 
-/* ---- expansion */
-
 static word *under(worker *me, uint32_t number)
 {
     scratch *one = &me->under[number];
@@ -335,26 +349,91 @@ static inline void put(word *bits, uint32_t column)
     bits[column / 64] |= 1ull << column % 64;
 }
 
-/* What both halves do at a state, and whether it goes on. */
-static inline unsigned together(worker *me, const word *key, const word *column)
+/* ---- what both halves do */
+
+static inline int has(const set *some, uint32_t number)
 {
-    for (int w = 0; w < WORDS; w++)
-        me->state[w] = key[w] | column[w];
-    unsigned goes_on = rest(me->state, me);
-    for (int part = 0; part < PARTS; part++) {
-        if (sides[part] != BOTH)
-            continue;
-        memory *known = answer_of(me, &me->memories, me->taken, part, me->state);
-        goes_on |= known->goes_on;
-        for (unsigned i = 0; i < known->n; i++) {
-            word after[WORDS];
-            for (int w = 0; w < WORDS; w++)
-                after[w] = me->state[w] ^ known->changes[i].change[w];
-            add_state(me, after);
-        }
-    }
-    return goes_on;
+    return some && number / 64 < some->room && some->bits[number / 64] >> number % 64 & 1;
 }
+
+static set *enlarged(set **some, uint32_t room)
+{
+    uint32_t before = *some ? (*some)->room : 0;
+    if (before >= room)
+        return *some;
+    if (room < 2 * before)
+        room = 2 * before;
+    set *more = claim(sizeof(set) + room * sizeof(word));
+    more->room = room;
+    if (before)
+        memcpy(more->bits, (*some)->bits, before * sizeof(word));
+    __atomic_store_n(some, more, __ATOMIC_RELEASE);
+    return more;
+}
+
+static void include(set **some, uint32_t number)
+{
+    put(enlarged(some, number / 64 + 1)->bits, number);
+}
+
+/* The class of a column, which joins it now if it is in none. */
+static uint32_t class_for(uint32_t column)
+{
+    uint32_t class = __atomic_load_n(&class_of_column[column], __ATOMIC_ACQUIRE);
+    if (class)
+        return class - 1;
+    class = number_under(&column_classes, columns.keys[column], reads[CONTROL]);
+    pthread_mutex_lock(&lock);
+    include(&columns_of[class], column);
+    pthread_mutex_unlock(&lock);
+    __atomic_store_n(&class_of_column[column], class + 1, __ATOMIC_RELEASE);
+    return class;
+}
+
+/* With these rows and the columns of this class the halves do nothing. */
+static void hush(row_class *rows, uint32_t class)
+{
+    pthread_mutex_lock(&lock);
+    const set *more = columns_of[class];
+    include(&rows->silent, class);
+    set *quiet = enlarged(&rows->quiet, more->room);
+    for (uint32_t i = 0; i < more->room; i++)
+        quiet->bits[i] |= more->bits[i];
+    pthread_mutex_unlock(&lock);
+}
+
+/* What both halves do at a state. */
+static unsigned together(worker *me, const row *one, const word *key, uint32_t column)
+{
+    row_class *rows = &class_of[one->class];
+    uint32_t class = class_for(column);
+    for (int w = 0; w < WORDS; w++)
+        me->state[w] = key[w] | columns.keys[column][w];
+    if (has(__atomic_load_n(&rows->silent, __ATOMIC_ACQUIRE), class)) {
+        hush(rows, class);
+        return 0;
+    }
+    memory *known = answer_of(me, &me->memories, me->taken, CONTROL, me->state);
+    unsigned says = known->says;
+    if (!known->n && !says && !known->too_many)
+        hush(rows, class);
+    for (unsigned i = 0; i < known->n; i++) {
+        word after[WORDS];
+        for (int w = 0; w < WORDS; w++)
+            after[w] = me->state[w] ^ known->changes[i].change[w];
+        add_state(me, after);
+    }
+    return says & STIRS ? says | rest(me->state, me) : says;
+}
+
+/* Columns of these 64 with which the halves do nothing together. */
+static inline word quiet_at(const row *one, uint32_t i)
+{
+    const set *quiet = __atomic_load_n(&class_of[one->class].quiet, __ATOMIC_ACQUIRE);
+    return quiet && i < quiet->room ? quiet->bits[i] : 0;
+}
+
+/* ---- expansion */
 
 static inline uint32_t trimmed(const word *bits, uint32_t n)
 {
@@ -393,6 +472,40 @@ static void add_scratch(worker *me, const word *key)
     me->used_n = 0;
 }
 
+/* The steps of the right half, of both, and whether each of these states goes on. */
+static inline void expand_word(worker *me, const row *one, const word *key, uint32_t i)
+{
+    word *same = under(me, one->globals);
+    word noisy = me->fresh[i] & ~quiet_at(one, i), stuck = 0;
+    for (word bits = me->fresh[i]; bits; bits &= bits - 1) {
+        uint32_t column = i * 64 + __builtin_ctzll(bits);
+        said *there = said_of(me, one->globals, column);
+        there->uses[me->number]++;
+        uint32_t j = 0;
+        for (; j < there->stays; j++)
+            put(same, there->jumps[j].column);
+        for (; j < there->n; j++)
+            put(under(me, there->jumps[j].globals), there->jumps[j].column);
+        if (!(there->says & GOES_ON))
+            stuck |= bits & -bits;
+    }
+    if (one->says & GOES_ON)
+        stuck = 0;
+    for (word bits = noisy; bits; bits &= bits - 1)
+        if (together(me, one, key, i * 64 + __builtin_ctzll(bits)) & GOES_ON)
+            stuck &= ~(bits & -bits);
+    if (!stuck && !(LOOKED_FOR & ~seen))
+        return;
+    for (word bits = me->fresh[i]; bits; bits &= bits - 1) {
+        for (int w = 0; w < WORDS; w++)
+            me->state[w] = key[w] | columns.keys[i * 64 + __builtin_ctzll(bits)][w];
+        if (LOOKED_FOR & ~seen)
+            look(me->state, me);
+        if (stuck & bits & -bits && !may_stop(me->state))
+            broken(me, DEADLOCK, 0, 0);
+    }
+}
+
 static void expand_row(worker *me, uint32_t number)
 {
     row *one = &row_of[number];
@@ -405,21 +518,9 @@ static void expand_row(worker *me, uint32_t number)
         me->taken[one->moves[i].action] += states;
         add(me, one->moves[i].to, me->fresh, n);
     }
-    word *same = under(me, one->globals);
     for (uint32_t i = 0; i < n; i++)
-        for (word bits = me->fresh[i]; bits; bits &= bits - 1) {
-            uint32_t column = i * 64 + __builtin_ctzll(bits);
-            said *there = said_of(me, one->globals, column);
-            there->uses[me->number]++;
-            uint32_t j = 0;
-            for (; j < there->stays; j++)
-                put(same, there->jumps[j].column);
-            for (; j < there->n; j++)
-                put(under(me, there->jumps[j].globals), there->jumps[j].column);
-            unsigned goes_on = together(me, key, columns.keys[column]);
-            if (!(goes_on | one->goes_on | there->goes_on) && !may_stop(me->state))
-                broken(me, DEADLOCK, 0, 0);
-        }
+        if (me->fresh[i])
+            expand_word(me, one, key, i);
     add_scratch(me, key);
 }
 
@@ -476,6 +577,11 @@ static void start(void)
     make_numbers(&globals, MOST_ROWS);
     make_numbers(&columns, MOST_COLUMNS);
     make_numbers(&rows, MOST_ROWS);
+    make_numbers(&classes, MOST_ROWS);
+    make_numbers(&column_classes, MOST_COLUMNS);
+    class_of = reserve(MOST_ROWS * sizeof(row_class));
+    class_of_column = reserve(MOST_COLUMNS * sizeof(uint32_t));
+    columns_of = reserve(MOST_COLUMNS * sizeof(set *));
     row_of = reserve(MOST_ROWS * sizeof(row));
     sayings_of = reserve(MOST_ROWS * sizeof(sayings *));
     for (int i = 0; i < threads; i++) {

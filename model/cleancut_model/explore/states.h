@@ -148,10 +148,10 @@ static inline void expand(const word *state, worker *me)
     word only[WORDS];
     int alone = REDUCE ? safe(state, only) : -1;
     me->held = alone >= 0;
-    unsigned goes_on = rest(state, me);
+    unsigned says = 0;
     for (int part = 0; part < PARTS; part++) {
         memory *known = answer_of(me, &me->memories, me->taken, part, state);
-        goes_on |= known->goes_on;
+        says |= known->says;
         if (me->held) {
             known->uses--;
             continue;
@@ -164,7 +164,11 @@ static inline void expand(const word *state, worker *me)
             emit(me, after, known->changes[i].action);
         }
     }
-    if (__builtin_expect(!goes_on, 0) && !may_stop(state))
+    if (says & STIRS)
+        says |= rest(state, me);
+    if (LOOKED_FOR & ~seen)
+        look(state, me);
+    if (__builtin_expect(!(says & GOES_ON), 0) && !may_stop(state))
         broken(me, DEADLOCK, 0, 0);
     if (me->held) {
         me->held = 0;
