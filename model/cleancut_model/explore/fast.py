@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import z3
 
@@ -15,27 +15,33 @@ from cleancut_model.explore.partial_order import lemmas, safe_actions
 from cleancut_model.explore.result import Exploration, Limits
 from cleancut_model.explore.symmetry import Symmetry
 
-HASH_BITS = 63
+HASH_BITS: Final = 63
+SPARSE: Final = "sparse"  # the limit that ends a search by rows where that is no use
 
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How to search: threads, hashes alone, one of states that are alike, safe steps alone."""
+    """How to search: threads, hashes alone, one of states that are alike, safe steps alone.
+
+    With `rows` it keeps a bit for each state where that can be done; the counts are the same.
+    """
 
     threads: int = 2
     compact: bool = False
     symmetry: bool = False
     partial_order: bool = False
+    rows: bool = True
 
     @property
     def reduces(self) -> bool:
         """Whether some states are left out."""
         return self.symmetry or self.partial_order
 
-    def build(self) -> dict[str, int]:
-        """The options of the kernel's build."""
+    def build(self, rows: bool = False) -> dict[str, int]:
+        """The options of the kernel's build; to search by rows, or state by state."""
         return {
             "THREADS": self.threads,
+            "ROWS": int(rows),
             "COMPACT": int(self.compact),
             "SYMMETRY": int(self.symmetry),
             "REDUCE": int(self.partial_order),
@@ -56,22 +62,38 @@ def explore(
     SearchError.
     """
     model = elaborate(options)
+    if reach or options.bug:  # a run is wanted, and a search by rows keeps none
+        how = replace(how, rows=False)
     if reach:
         how = replace(how, partial_order=False)
         never = {reach: z3.Not(model.witnesses[reach])}
         model = replace(model, states=never, steps=tuple({} for _ in model.steps))
     if how.partial_order:
         model = replace(model, states={**model.states, **lemmas(options)})
-    source = _source(model, how)
-    arguments = [str(limits.states), str(limits.bytes), str(limits.seconds)]
-    with built(source, how.build()) as program:
-        told = run(program, arguments, progress)
-        if told["kind"] and not how.reduces:
-            told = run(program, [*arguments, "trace"], progress)
+    told = _search(model, how, limits, progress)
     if told["kind"] and how.reduces:  # find a shortest run, with every name as it is
         how = replace(how, symmetry=False, partial_order=False)
         return explore(options, how, limits, progress, reach)
     return _found(model, told, how)
+
+
+def _search(
+    model: Elaborated, how: How, limits: Limits, progress: Progress | None
+) -> dict[str, Any]:
+    """What the search tells: by rows where that is of use, and with the run to a claim that breaks."""
+    source = _source(model, how)
+    arguments = [str(limits.states), str(limits.bytes), str(limits.seconds)]
+    told: dict[str, Any] = {"limit": SPARSE, "kind": 0}
+    if how.rows and not (how.compact or how.reduces) and model.options.drives > 1:
+        with built(source, how.build(rows=True)) as program:
+            told = run(program, arguments, progress)
+    if told["limit"] == SPARSE or told["kind"]:
+        with built(source, how.build()) as program:
+            if not told["kind"]:
+                told = run(program, arguments, progress)
+            if told["kind"] and not how.reduces:
+                told = run(program, [*arguments, "trace"], progress)
+    return told
 
 
 def _source(model: Elaborated, how: How) -> str:

@@ -3,7 +3,7 @@
  * those bits: most states differ elsewhere.
  */
 
-#define MEMORIES 4096 /* of each part */
+#define MEMORIES 4096 /* of a part */
 #define REMEMBERED 14 /* steps in each */
 
 typedef struct {
@@ -20,9 +20,9 @@ struct memory {
 };
 
 typedef struct {
-    memory of[PARTS][MEMORIES];
-    change changes[PARTS][MEMORIES][REMEMBERED];
-} memories;
+    memory of[MEMORIES];
+    change changes[MEMORIES][REMEMBERED];
+} memories; /* of a part */
 
 static void remember(memory *answer, worker *me, const word *before, const word *after,
                      unsigned action)
@@ -44,6 +44,12 @@ static void count_uses(const memory *one, uint64_t *taken)
         taken[one->changes[i].action] += one->uses;
 }
 
+static void count_all_uses(const memories *all, uint64_t *taken)
+{
+    for (int i = 0; i < MEMORIES; i++)
+        count_uses(&all->of[i], taken);
+}
+
 static inline memory *answer_of(worker *me, memories *all, uint64_t *taken, int part,
                                 const word *state)
 {
@@ -52,12 +58,12 @@ static inline memory *answer_of(worker *me, memories *all, uint64_t *taken, int 
         key[i] = state[i] & reads[part][i];
     key[0] |= PRESENT;
     unsigned place = hash_of(key) % MEMORIES;
-    memory *known = &all->of[part][place];
+    memory *known = &all->of[place];
     if (__builtin_expect(!are_equal(known->key, key) || known->too_many, 0)) {
         count_uses(known, taken);
         known->uses = known->n = known->says = known->too_many = 0;
         known->room = REMEMBERED;
-        known->changes = all->changes[part][place];
+        known->changes = all->changes[place];
         memcpy(known->key, key, sizeof key);
         known->says = answer(part, state, me, known);
     }

@@ -526,14 +526,25 @@ static void expand_row(worker *me, uint32_t number)
 
 /* ---- levels */
 
+static void look_at_bytes(void)
+{
+    uint64_t bytes = bytes_now();
+    if (max_bytes && bytes > max_bytes)
+        stop_at("memory");
+    if (too_many || (bytes > FEW && bytes > SPARSE * count))
+        stop_at("sparse");
+}
+
 static void work(worker *me, int first)
 {
     while (!done) {
         uint32_t at = __atomic_fetch_add(&this_at, TAKEN_AT_ONCE, __ATOMIC_RELAXED);
         if (at >= this_n)
             break;
-        if (first)
+        if (first) {
             look_at_limits();
+            look_at_bytes();
+        }
         for (uint32_t i = at; i < this_n && i < at + TAKEN_AT_ONCE && !done; i++)
             expand_row(me, this_level[i]);
         __atomic_fetch_add(&count, me->added, __ATOMIC_RELAXED);
@@ -566,10 +577,7 @@ static void between(void)
         done = 1;
     else
         depth++;
-    if (max_bytes && bytes_now() > max_bytes)
-        stop_at("memory");
-    if (too_many || (bytes_now() > FEW && bytes_now() > SPARSE * count))
-        stop_at("sparse");
+    look_at_bytes();
 }
 
 static void start(void)
@@ -602,9 +610,7 @@ static void start(void)
 static void count_taken(uint64_t *taken)
 {
     for (int i = 0; i < threads; i++) {
-        for (int part = 0; part < PARTS; part++)
-            for (int m = 0; m < MEMORIES; m++)
-                count_uses(&workers[i]->memories.of[part][m], taken);
+        count_all_uses(&workers[i]->memories, taken);
         for (int a = 0; a < ACTIONS; a++)
             taken[a] += workers[i]->taken[a];
     }

@@ -77,7 +77,7 @@ struct worker {
     uint64_t taken[ACTIONS];
     uint64_t represented; /* states, by those that were kept */
     word recent[RECENT][WORDS]; /* states that were emitted last, by hash: most come again soon */
-    memories memories;
+    memories memories[PARTS];
 };
 
 static volatile int full;
@@ -150,7 +150,7 @@ static inline void expand(const word *state, worker *me)
     me->held = alone >= 0;
     unsigned says = 0;
     for (int part = 0; part < PARTS; part++) {
-        memory *known = answer_of(me, &me->memories, me->taken, part, state);
+        memory *known = answer_of(me, &me->memories[part], me->taken, part, state);
         says |= known->says;
         if (me->held) {
             known->uses--;
@@ -303,8 +303,7 @@ static void count_taken(uint64_t *taken)
 {
     for (int i = 0; i < threads; i++) {
         for (int part = 0; part < PARTS; part++)
-            for (int m = 0; m < MEMORIES; m++)
-                count_uses(&workers[i]->memories.of[part][m], taken);
+            count_all_uses(&workers[i]->memories[part], taken);
         for (int a = 0; a < ACTIONS; a++)
             taken[a] += workers[i]->taken[a];
     }
