@@ -31,6 +31,7 @@ class Backup(Surroundings, Copying, Jobs, Bitmaps):
 
     def __init__(self, m: Language, options: Options, mutations: tuple[Mutation, ...] = ()) -> None:
         self.m, self.options = m, options
+        self._said = {}
         self.drive, self.cluster = m.index("Drive"), m.index("Cluster")
         self.value = m.index("Value")
         self.request, self.worker = m.index("Request"), m.index("Worker")

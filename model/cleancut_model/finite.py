@@ -39,9 +39,11 @@ class Finite(Declarations):
 
     sizes: dict[str, int] = field(default_factory=dict)
     _symbols: dict[Name, Term] = field(default_factory=dict)
+    _constants: dict[int, int] = field(default_factory=dict)  # by the identity of a sort's value
 
     def _sort(self, name: str, names: list[str]) -> Sort:
         values = [z3.IntVal(i) for i in range(len(names))]
+        self._constants.update({id(value): i for i, value in enumerate(values)})
         return Sort(name, z3.IntSort(), names, values, values[0])
 
     def enum(self, name: str, names: str) -> Sort:
@@ -96,7 +98,7 @@ class Finite(Declarations):
         """Reads variables from these terms; those that are missing are themselves."""
 
         def read(of: Field, key: Key) -> Term:
-            index = [_constant(term) for term in key]
+            index = [self._constant(term) for term in key]
             fixed = tuple(at for at in index if at is not None)
             if len(fixed) == len(key):
                 name = (of.name, fixed)
@@ -140,7 +142,7 @@ class Finite(Declarations):
         after: dict[Name, Term] = {}
         for of, key, value in state.writes:
             for index in itertools.product(*[range(len(s.values)) for s in of.index]):
-                conditions = _conditions(of, key, index)
+                conditions = self._conditions(of, key, index)
                 if conditions is None:
                     continue
                 new = value
@@ -151,6 +153,27 @@ class Finite(Declarations):
                 old = after.get(name, self.symbol(name))
                 after[name] = z3.If(z3.And(conditions), new, old) if conditions else new
         return {name: z3.simplify(term) for name, term in after.items()}
+
+    def _constant(self, term: Term) -> int | None:
+        if isinstance(term, int):
+            return term
+        known = self._constants.get(id(term))
+        if known is not None:
+            return known
+        return int(term.as_long()) if z3.is_int_value(term) else None
+
+    def _conditions(self, of: Field, key: Key, index: tuple[int, ...]) -> list[Term] | None:
+        """When a write to `key` hits the variable at `index`; None if it cannot."""
+        conditions = []
+        for sort, term, at in zip(of.index, key, index, strict=True):
+            if isinstance(term, slice):
+                continue
+            constant = self._constant(term)
+            if constant is None:
+                conditions.append(term == sort.values[at])
+            elif constant != at:
+                return None
+        return conditions
 
     def initial(self) -> dict[Name, int]:
         """The first state; where any value will do it is 0."""
@@ -165,25 +188,5 @@ class Finite(Declarations):
         return found
 
 
-def _constant(term: Term) -> int | None:
-    if isinstance(term, int):
-        return term
-    return term.as_long() if z3.is_int_value(term) else None
-
-
 def _as_int(term: Term) -> int:
     return int(z3.is_true(term)) if z3.is_bool(term) else int(term.as_long())
-
-
-def _conditions(of: Field, key: Key, index: tuple[int, ...]) -> list[Term] | None:
-    """When a write to `key` hits the variable at `index`; None if it cannot."""
-    conditions = []
-    for sort, term, at in zip(of.index, key, index, strict=True):
-        if isinstance(term, slice):
-            continue
-        constant = _constant(term)
-        if constant is None:
-            conditions.append(term == sort.values[at])
-        elif constant != at:
-            return None
-    return conditions

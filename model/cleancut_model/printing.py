@@ -84,42 +84,76 @@ class Printer:
         return self._done[key]
 
     def _print(self, term: Term) -> str:
-        if z3.is_int_value(term):
+        top = kind(term)
+        if top == z3.Z3_OP_ANUM:
             return str(term.as_long())
-        kind = term.decl().kind()
-        if kind == z3.Z3_OP_UNINTERPRETED:
+        if top == z3.Z3_OP_UNINTERPRETED:
             return str(term.decl().name())
-        if kind == z3.Z3_OP_NOT and z3.is_eq(term.arg(0)):
+        if top == z3.Z3_OP_NOT and kind(term.arg(0)) == z3.Z3_OP_EQ:
             left, right = map(self, term.arg(0).children())
             return f"({left} {self._dialect.different} {right})"
         parts = [self(child) for child in term.children()]
-        if kind in self._infix:
-            return f"({f' {self._infix[kind]} '.join(parts)})"
-        if kind in self._form:
-            return self._form[kind].format(*parts)
+        if top in self._infix:
+            return f"({f' {self._infix[top]} '.join(parts)})"
+        if top in self._form:
+            return self._form[top].format(*parts)
         raise NotImplementedError(f"no spelling of {term.decl()}")
+
+
+def kind(term: Term) -> int:
+    """What is at the top of a term: one of z3's Z3_OP_ numbers; asked without z3py's checks."""
+    ctx = term.ctx.ref()
+    return int(z3.Z3_get_decl_kind(ctx, z3.Z3_get_app_decl(ctx, term.ast)))
 
 
 def conjuncts(term: Term) -> list[Term]:
     """The parts of a conjunction, however it is written."""
-    if z3.is_and(term):
-        return [part for child in term.children() for part in conjuncts(child)]
-    if z3.is_not(term) and z3.is_or(term.arg(0)):
-        return [part for child in term.arg(0).children() for part in conjuncts(z3.Not(child))]
-    if z3.is_not(term) and z3.is_not(term.arg(0)):
-        return conjuncts(term.arg(0).arg(0))
-    return [term]
+    return _parts(term, z3.Z3_OP_AND, z3.Z3_OP_OR)
 
 
-def variables(term: Term) -> set[str]:
+def disjuncts(term: Term) -> list[Term]:
+    """The parts of a disjunction, however it is written."""
+    if kind(term) == z3.Z3_OP_IMPLIES:
+        return [*disjuncts(z3.Not(term.arg(0))), *disjuncts(term.arg(1))]
+    return _parts(term, z3.Z3_OP_OR, z3.Z3_OP_AND)
+
+
+def _parts(term: Term, joined: int, opposite: int) -> list[Term]:
+    top = kind(term)
+    if top == joined:
+        return [part for child in term.children() for part in _parts(child, joined, opposite)]
+    if top != z3.Z3_OP_NOT:
+        return [term]
+    negated = term.arg(0)
+    top = kind(negated)
+    if top == opposite:
+        children = map(z3.Not, negated.children())
+        return [part for child in children for part in _parts(child, joined, opposite)]
+    return _parts(negated.arg(0), joined, opposite) if top == z3.Z3_OP_NOT else [term]
+
+
+class Variables:
+    """The names of the variables in terms, each shared term looked at once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, frozenset[str]] = {}
+        self._alive: list[Term] = []  # z3 may give the number of a dead term to a new one
+
+    def __call__(self, term: Term) -> frozenset[str]:
+        """The names of those in a term."""
+        key = term.get_id()
+        if key not in self._known:
+            self._known[key] = self._find(term)
+            self._alive.append(term)
+        return self._known[key]
+
+    def _find(self, term: Term) -> frozenset[str]:
+        children = term.children()
+        if not children and kind(term) == z3.Z3_OP_UNINTERPRETED:
+            return frozenset([str(term.decl().name())])
+        return frozenset().union(*map(self, children))
+
+
+def variables(term: Term) -> frozenset[str]:
     """The names of the variables in a term."""
-    found, seen, todo = set(), set(), [term]
-    while todo:
-        each = todo.pop()
-        if each.get_id() in seen:
-            continue
-        seen.add(each.get_id())
-        if z3.is_const(each) and each.decl().kind() == z3.Z3_OP_UNINTERPRETED:
-            found.add(str(each.decl().name()))
-        todo += each.children()
-    return found
+    return Variables()(term)

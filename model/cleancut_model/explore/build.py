@@ -15,7 +15,8 @@ from typing import Any, Final
 
 Progress = Callable[[int, int], None]  # states, depth
 
-FLAGS: Final = ("-O1", "-march=native", "-w", "-std=gnu11", "-pthread")
+FLAGS: Final = ("-march=native", "-w", "-std=gnu11", "-pthread")
+OPTIMIZE: Final = {0: "-O1", 1: "-Og"}  # by rows it takes less time than to compile it
 
 
 class NoCompiler(Exception):
@@ -49,6 +50,7 @@ def built(model: str, options: Mapping[str, int]) -> Iterator[Path]:
         kernel = files("cleancut_model.explore").joinpath("kernel.c")
         command = [
             *compiler(),
+            OPTIMIZE[options["ROWS"]],
             *FLAGS,
             f'-DMODEL="{source}"',
             *[f"-D{name}={value}" for name, value in options.items()],

@@ -2,8 +2,8 @@
 
 The model falls into parts, each of which reads some of a state's bits only: a drive's own actions
 and claims, and what else does not look at the data (`control`). `answer` is what a part says of a
-state, for the kernel (`kernel.c`) to remember by those bits: whether it GOES_ON, and whether it STIRS
-the rest. `rest` is what reads nearly all; it has nothing to say of a state where nothing stirs it.
+state, for the kernel (`kernel.c`) to remember by those bits: whether it GOES_ON, and whether it
+STIRS the rest. `rest` is what reads nearly all; it has nothing to say where nothing stirs it.
 `look` is for the witnesses that read nearly all. The kernel says what EMIT, REMEMBER, BROKEN_STATE,
 BROKEN_STEP and WITNESS do. A successor's words are `n0`, `n1`, …
 """
@@ -19,7 +19,7 @@ from cleancut_model.explore.partial_order import Safe
 from cleancut_model.explore.splitting import pieces, possible
 from cleancut_model.finite import Finite, Instance, Name, spell
 from cleancut_model.language import Term
-from cleancut_model.printing import C, Printer, conjuncts, variables
+from cleancut_model.printing import C, Printer, Variables, conjuncts
 
 PRESENT = 1 << (WORD_BITS - 1)
 LEFT_OUT_BITS = 8  # that a part must not read, for what it says to be worth remembering
@@ -79,6 +79,7 @@ class Source:
     def __init__(self, language: Finite, layout: Layout, initial: Mapping[Name, int]) -> None:
         self._layout = layout
         self._print = Printer(C)
+        self._variables = Variables()
         self._initial = initial
         self._lines: list[str] = []
         changing = [name for name, place in layout.places.items() if place.bits]
@@ -127,7 +128,7 @@ class Source:
         return "\n".join(self._lines) + "\n"
 
     def _names_in(self, terms: list[Term]) -> set[Name]:
-        found = {name for term in terms for name in variables(term)}
+        found = {name for term in terms for name in self._variables(term)}
         return {self._names[name] for name in found if name in self._names}
 
     def _part_for(self, *terms: Term, writes: set[Name] | None = None) -> Part:
@@ -269,7 +270,7 @@ class Source:
 
     def _load(self, term: Term | None) -> Iterator[str]:
         """Load the variables of a term, or all."""
-        wanted = None if term is None else variables(term)
+        wanted = None if term is None else self._variables(term)
         for word in range(self._layout.words):
             yield f"    const word s{word} = s[{word}];"
         for name, place in self._layout.places.items():

@@ -80,7 +80,7 @@ def explore(
 def _search(
     model: Elaborated, how: How, limits: Limits, progress: Progress | None
 ) -> dict[str, Any]:
-    """What the search tells: by rows where that is of use, and with the run to a claim that breaks."""
+    """What the search tells, by rows where that is of use; and the run to a claim that breaks."""
     source = _source(model, how)
     arguments = [str(limits.states), str(limits.bytes), str(limits.seconds)]
     told: dict[str, Any] = {"limit": SPARSE, "kind": 0}

@@ -24,7 +24,7 @@ from cleancut_model.finite import Instance, Name, spell
 from cleancut_model.language import Term
 from cleancut_model.lemmas import LEMMAS
 from cleancut_model.options import Options
-from cleancut_model.printing import conjuncts, variables
+from cleancut_model.printing import Variables, conjuncts
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class _Independence:
     def __init__(self, model: Elaborated) -> None:
         self._model, self._language = model, model.language
         self._instances = model.instances
+        self._variables = Variables()
         self._named = {spell(name): name for name in model.names}
         self._known = [*model.states.values(), *lemmas(model.options).values()]
         self._writes = [set(instance.next) for instance in self._instances]
@@ -159,7 +160,7 @@ class _Independence:
         return bool(answer == z3.unsat)
 
     def _names_in(self, terms: list[Term]) -> set[Name]:
-        return {self._named[name] for term in terms for name in variables(term)}
+        return {self._named[name] for term in terms for name in self._variables(term)}
 
     def _moving_on(self, actions: list[Instance]) -> set[Name]:
         """The variables that these actions only move from value to value, and never back.

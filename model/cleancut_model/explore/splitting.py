@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 import z3
 
 from cleancut_model.language import Term
-from cleancut_model.printing import conjuncts
+from cleancut_model.printing import conjuncts, disjuncts, kind
 
 
 def pieces(term: Term) -> Iterator[Term]:
     """Conditions that together say the same; of `a -> (b & c)` they are `a -> b` and `a -> c`."""
     for part in conjuncts(term):
-        alternatives = _alternatives(part)
+        alternatives = disjuncts(part)
         several = [each for each in alternatives if len(conjuncts(each)) > 1]
         if len(several) != 1 or len(alternatives) == 1:
             yield part
@@ -21,28 +21,16 @@ def pieces(term: Term) -> Iterator[Term]:
             yield from pieces(z3.Or(*others, each))
 
 
-def _alternatives(term: Term) -> list[Term]:
-    """The parts of a disjunction, however it is written."""
-    if z3.is_or(term):
-        return [part for child in term.children() for part in _alternatives(child)]
-    if z3.is_implies(term):
-        return [*_alternatives(z3.Not(term.arg(0))), *_alternatives(term.arg(1))]
-    if z3.is_not(term) and z3.is_and(term.arg(0)):
-        return [part for child in term.arg(0).children() for part in _alternatives(z3.Not(child))]
-    if z3.is_not(term) and z3.is_not(term.arg(0)):
-        return _alternatives(term.arg(0).arg(0))
-    return [term]
-
-
 def possible(term: Term, known: Callable[[Term], bool], positive: bool = True) -> Term:
-    """What is known of a condition: true wherever the condition is (or, if not positive, is not)."""
+    """What is known of a condition: true wherever the condition is; if not positive, is false."""
     if known(term):
         return term if positive else z3.Not(term)
-    if z3.is_not(term):
+    top = kind(term)
+    if top == z3.Z3_OP_NOT:
         return possible(term.arg(0), known, not positive)
-    if z3.is_implies(term):
+    if top == z3.Z3_OP_IMPLIES:
         return possible(z3.Or(z3.Not(term.arg(0)), term.arg(1)), known, positive)
-    if z3.is_and(term) or z3.is_or(term):
+    if top in (z3.Z3_OP_AND, z3.Z3_OP_OR):
         parts = [possible(child, known, positive) for child in term.children()]
-        return z3.And(parts) if z3.is_and(term) == positive else z3.Or(parts)
+        return z3.And(parts) if (top == z3.Z3_OP_AND) == positive else z3.Or(parts)
     return z3.BoolVal(True)

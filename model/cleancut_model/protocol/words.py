@@ -76,11 +76,15 @@ class Words:
     copy: Sort
     extent: Sort
     change: Sort
+    _said: dict[tuple[int, str, str], tuple[Term, Term]]  # the value, which so keeps its number
 
     def is_in(self, value: Term, sort: Sort, names: str) -> Term:
         """Whether a value is one of these; names that only other instances have are left out."""
-        there = [n for n in names.split() if n in sort.names or n not in PARTLY]
-        return Or([value == getattr(sort, name) for name in there])
+        key = value.get_id(), sort.name, names
+        if key not in self._said:
+            there = [n for n in names.split() if n in sort.names or n not in PARTLY]
+            self._said[key] = value, Or([value == getattr(sort, name) for name in there])
+        return self._said[key][1]
 
     def job_is(self, s: State, d: Term, names: str) -> Term:
         """Whether the drive's job is in one of these states."""
