@@ -15,7 +15,8 @@ from cleancut_model.commands import proving
 from cleancut_model.compiled import compile_model
 from cleancut_model.concrete import Run
 from cleancut_model.elaborated import elaborate
-from cleancut_model.explore import Exploration, How, Limits, explore, explore_in_python
+from cleancut_model.explore import Exploration, How, Limits, explore, explore_in_python, fast
+from cleancut_model.explore.build import built, run
 from cleancut_model.explore.layout import Layout, lay_out
 from cleancut_model.lemmas import LEMMAS
 from cleancut_model.options import POLICIES, PRESETS
@@ -49,7 +50,10 @@ def test_the_model_written_by_hand_counts_the_same(
     assert count(Instance(*instance)) == GOLDEN[instance]
 
 
-@pytest.mark.parametrize("how", [How(1), How(2), How(2, compact=True)], ids=str)
+HOWS = [How(1), How(2), How(2, rows=False), How(2, compact=True)]
+
+
+@pytest.mark.parametrize("how", HOWS, ids=str)
 @pytest.mark.parametrize("instance", [(2, 1, 2, 1, 1, "stop"), (2, 2, 2, 1, 0, "report")], ids=str)
 def test_the_generated_program_counts_the_same(
     instance: tuple[int, int, int, int, int, str], how: How
@@ -70,9 +74,39 @@ def packed(options: Options) -> Layout:
 def test_states_of_several_words_are_told_apart() -> None:
     options = Options(3, 1, 2, 1, 0)
     assert packed(options).words > 1
-    for how in (How(1), How(2), How(2, compact=True)):
+    for how in HOWS:
         result = explore(options, how)
         assert (result.states, result.transitions) == count(Instance(3, 1, 2, 1, 0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["client", "grouped-bitmaps", "monitor", "clear"])
+def test_by_rows_and_state_by_state_it_finds_the_same(name: str) -> None:
+    by_rows, by_state = explore(PRESETS[name]), explore(PRESETS[name], How(rows=False))
+    for what in ("states", "transitions", "depth", "taken", "witnesses", "broken", "complete"):
+        assert getattr(by_rows, what) == getattr(by_state, what)
+    assert by_rows.bytes < by_state.bytes
+
+
+def told_by_rows(options: Options, **build: int) -> dict[str, Any]:
+    source = fast.source_of(elaborate(options), How(2))
+    with built(source, {**How(2).build(rows=True), **build}) as program:
+        return run(program, ["0", "0", "0"], None)
+
+
+@pytest.mark.parametrize("bug", ["copy-twice", "no-drain", "rollback-stuck"])
+def test_the_search_by_rows_sees_what_breaks(bug: str) -> None:
+    options = instance_of(bug)
+    assert fast.broken_in(elaborate(options), told_by_rows(options)) in BUGS[bug].breaks
+
+
+def test_where_rows_are_of_no_use_it_goes_state_by_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told_by_rows(PRESETS["core"], FEW=0, SPARSE=1)["limit"] == fast.SPARSE
+    plain = How.build
+    narrow = {"FEW": 0, "SPARSE": 1}
+    monkeypatch.setattr(How, "build", lambda how, rows=False: {**plain(how, rows), **narrow})
+    result = explore(PRESETS["core"])
+    assert (result.complete, result.states) == (True, 6594)
 
 
 @pytest.mark.slow
@@ -91,15 +125,19 @@ def test_symmetry_keeps_one_of_each_kind(options: Options) -> None:
         new = {after for _, after in model.successors(state)} - found
         found |= new
         todo += new
-    kinds = {kind_of(model.read(state), options) for state in found}
-    for how in (How(1, symmetry=True), How(2, symmetry=True)):
+    hows = (How(1, symmetry=True), How(2, symmetry=True), How(2, symmetry=True, rows=False))
+    kinds = {
+        by_rows: len({kind_of(model.read(state), options, drives=not by_rows) for state in found})
+        for by_rows in {how.by_rows(options) for how in hows}
+    }
+    for how in hows:
         result = explore(options, how)
-        assert (result.states, result.represented) == (len(kinds), len(found))
+        assert (result.states, result.represented) == (kinds[how.by_rows(options)], len(found))
 
 
-def kind_of(state: dict[str, Any], options: Options) -> tuple[object, ...]:
-    """A state without the names of its clusters, and of its drives once all is over."""
-    drives = []
+def kind_of(state: dict[str, Any], options: Options, drives: bool) -> tuple[object, ...]:
+    """A state without the names of its clusters, and, if so, of its drives once all is over."""
+    parts = []
     for d in range(options.drives):
         rest = [(n, v[d]) for n, v in sorted(state.items()) if n in PER_DRIVE]
         requests = []
@@ -114,12 +152,12 @@ def kind_of(state: dict[str, Any], options: Options) -> tuple[object, ...]:
             here = [(r[0], r[1]) for r in requests if r[3] == c and "IDLE" not in str(r[2])]
             cells.append((tuple(held), tuple(here)))
         plain = tuple((number, phase, now, *more) for number, phase, now, _, *more in requests)
-        drives.append((tuple(rest), plain, tuple(sorted(cells))))
+        parts.append((tuple(rest), plain, tuple(sorted(cells))))
     ordered = options.repeats or options.changes  # then the first drive is not like the others
-    if state["tx"] in ("DONE", "FAILED", "DEAD") and not ordered:
-        drives.sort(key=repr)
+    if state["tx"] in ("DONE", "FAILED", "DEAD") and drives and not ordered:
+        parts.sort(key=repr)
     single = ("tx", "writes_left", "again_left", "connected")
-    return (*(state.get(name) for name in single), *drives)
+    return (*(state.get(name) for name in single), *parts)
 
 
 PER_DRIVE = {

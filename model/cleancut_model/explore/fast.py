@@ -37,6 +37,11 @@ class How:
         """Whether some states are left out."""
         return self.symmetry or self.partial_order
 
+    def by_rows(self, options: Options) -> bool:
+        """Whether to search by rows: there are two halves, and nothing needs a state as a whole."""
+        whole = self.compact or self.partial_order or (self.symmetry and options.clusters == 1)
+        return self.rows and not whole and options.drives > 1
+
     def build(self, rows: bool = False) -> dict[str, int]:
         """The options of the kernel's build; to search by rows, or state by state."""
         return {
@@ -81,10 +86,10 @@ def _search(
     model: Elaborated, how: How, limits: Limits, progress: Progress | None
 ) -> dict[str, Any]:
     """What the search tells, by rows where that is of use; and the run to a claim that breaks."""
-    source = _source(model, how)
+    source = source_of(model, how)
     arguments = [str(limits.states), str(limits.bytes), str(limits.seconds)]
     told: dict[str, Any] = {"limit": SPARSE, "kind": 0}
-    if how.rows and not (how.compact or how.reduces) and model.options.drives > 1:
+    if how.by_rows(model.options):
         with built(source, how.build(rows=True)) as program:
             told = run(program, arguments, progress)
     if told["limit"] == SPARSE or told["kind"]:
@@ -96,7 +101,8 @@ def _search(
     return told
 
 
-def _source(model: Elaborated, how: How) -> str:
+def source_of(model: Elaborated, how: How) -> str:
+    """The C source of a model."""
     layout = lay_out(model.language, model.instances)
     claims = Claims(model.states, model.steps, model.witnesses, model.may_stop)
     source = Source(model.language, layout, model.initial)
@@ -117,7 +123,7 @@ def _found(model: Elaborated, told: dict[str, Any], how: How) -> Exploration:
         bytes=told["bytes"],
         represented=told["represented"],
         limit=told["limit"],
-        broken=_broken(model, told),
+        broken=broken_in(model, told),
         witnesses={name for i, name in enumerate(model.witnesses) if told["seen"] >> i & 1},
         taken={model.labels[i].name for i, count in enumerate(told["taken"]) if count},
     )
@@ -131,7 +137,8 @@ def _found(model: Elaborated, told: dict[str, Any], how: How) -> Exploration:
     return found
 
 
-def _broken(model: Elaborated, told: dict[str, Any]) -> str:
+def broken_in(model: Elaborated, told: dict[str, Any]) -> str:
+    """The claim that breaks, by what the search tells, or nothing."""
     if told["kind"] == 1:
         return list(model.states)[int(told["claim"])]
     if told["kind"] == 2:

@@ -14,8 +14,12 @@
 #define TAKEN_AT_ONCE 8 /* rows */
 #define MOST_ROWS (1u << 22)
 #define MOST_COLUMNS (1u << 20)
+#ifndef SPARSE
 #define SPARSE 64 /* bytes for each state, from which on it is no use */
+#endif
+#ifndef FEW
 #define FEW (256u << 20) /* bytes, up to which it is of use always */
+#endif
 
 typedef word words __attribute__((vector_size(32), aligned(8)));
 #define WIDTH (sizeof(words) / sizeof(word))
@@ -39,7 +43,6 @@ typedef struct {
 
 /* What the right half does at a column under these globals. */
 typedef struct {
-    uint64_t uses[THREADS];
     uint32_t stays, n; /* the first do not change the globals */
     uint8_t says;
     jump jumps[];
@@ -62,14 +65,14 @@ typedef struct {
     set *silent; /* classes of columns with which they do nothing */
 } row_class;
 
-/* A row in the making: states that are reached from one row under other globals. */
+/* What a worker keeps for each value of the globals. */
 typedef struct {
-    word *bits;
+    word *bits; /* of the row in the making: what is reached from one row under these globals */
     int used;
+    uint32_t *uses, room; /* how often what is said of a column was used */
 } scratch;
 
 struct worker {
-    int number;
     uint32_t *next, next_n, next_room; /* rows of the next level */
     uint64_t added;
     word state[WORDS]; /* the one that is looked at */
@@ -133,9 +136,11 @@ static uint32_t number_under(numbers *all, const word *state, const word *mask)
 static inline void hold(row *one)
 {
 #if THREADS > 1
+    unsigned tries = 0;
     while (__atomic_exchange_n(&one->busy, 1, __ATOMIC_ACQUIRE))
         while (__atomic_load_n(&one->busy, __ATOMIC_RELAXED))
-            ;
+            if (++tries % 64 == 0)
+                sched_yield();
 #endif
 }
 
@@ -213,8 +218,11 @@ static void add(worker *me, uint32_t number, const word *bits, uint32_t n)
     me->added += added;
 }
 
-static void add_state(worker *me, const word *state)
+static void add_state(worker *me, const word *reached)
 {
+    word state[WORDS];
+    memcpy(state, reached, sizeof state);
+    canonical(state);
     uint32_t column = number_under(&columns, state, right);
     uint32_t at = column / 64;
     row *one = &row_of[number_under(&rows, state, left)];
@@ -262,6 +270,7 @@ static void prepare(worker *me, row *one, const word *key)
         word after[WORDS];
         for (int w = 0; w < WORDS; w++)
             after[w] = key[w] ^ me->changes[i].change[w];
+        canonical(after);
         one->moves[i] = (move){ number_of(&rows, after), me->changes[i].action };
     }
     one->globals = number_under(&globals, key, shared);
@@ -308,6 +317,7 @@ static said *ask_right(worker *me, uint32_t under, uint32_t column)
             word after[WORDS];
             for (int w = 0; w < WORDS; w++)
                 after[w] = state[w] ^ me->changes[i].change[w];
+            canonical(after);
             uint32_t now_under = number_under(&globals, after, shared);
             if ((now_under == under) == stays)
                 one->jumps[one->n++] = (jump){ number_under(&columns, after, right), now_under,
@@ -342,6 +352,23 @@ static word *under(worker *me, uint32_t number)
         me->used[me->used_n++] = number;
     }
     return one->bits;
+}
+
+/* The uses of what is said under these globals, of so many columns at least. */
+static uint32_t *uses_of(worker *me, uint32_t number, uint32_t room)
+{
+    scratch *one = &me->under[number];
+    if (one->room < room) {
+        room = room > 2 * one->room ? room : 2 * one->room;
+        uint32_t *more = claim(room * sizeof(uint32_t));
+        if (one->room)
+            memcpy(more, one->uses, one->room * sizeof(uint32_t));
+        __atomic_fetch_sub(&claimed, one->room * sizeof(uint32_t), __ATOMIC_RELAXED);
+        free(one->uses);
+        one->uses = more;
+        one->room = room;
+    }
+    return one->uses;
 }
 
 static inline void put(word *bits, uint32_t column)
@@ -473,14 +500,15 @@ static void add_scratch(worker *me, const word *key)
 }
 
 /* The steps of the right half, of both, and whether each of these states goes on. */
-static inline void expand_word(worker *me, const row *one, const word *key, uint32_t i)
+static inline void expand_word(worker *me, const row *one, const word *key, uint32_t i,
+                               uint32_t *uses)
 {
     word *same = under(me, one->globals);
     word noisy = me->fresh[i] & ~quiet_at(one, i), stuck = 0;
     for (word bits = me->fresh[i]; bits; bits &= bits - 1) {
         uint32_t column = i * 64 + __builtin_ctzll(bits);
         said *there = said_of(me, one->globals, column);
-        there->uses[me->number]++;
+        uses[column]++;
         uint32_t j = 0;
         for (; j < there->stays; j++)
             put(same, there->jumps[j].column);
@@ -518,9 +546,10 @@ static void expand_row(worker *me, uint32_t number)
         me->taken[one->moves[i].action] += states;
         add(me, one->moves[i].to, me->fresh, n);
     }
+    uint32_t *uses = uses_of(me, one->globals, n * 64);
     for (uint32_t i = 0; i < n; i++)
         if (me->fresh[i])
-            expand_word(me, one, key, i);
+            expand_word(me, one, key, i, uses);
     add_scratch(me, key);
 }
 
@@ -594,7 +623,6 @@ static void start(void)
     sayings_of = reserve(MOST_ROWS * sizeof(sayings *));
     for (int i = 0; i < threads; i++) {
         worker *me = workers[i] = allocate(sizeof(worker));
-        me->number = i;
         me->fresh = reserve(MOST_COLUMNS / 8);
         me->under = reserve(MOST_ROWS * sizeof(scratch));
         me->used = reserve(MOST_ROWS * sizeof(uint32_t));
@@ -607,25 +635,45 @@ static void start(void)
     gather();
 }
 
+/* The steps of the right half, as often as a worker has used what is said of them. */
+static void count_jumps(const worker *me, uint32_t under, uint64_t *taken)
+{
+    const scratch *mine = &me->under[under];
+    for (uint32_t column = 0; column < mine->room; column++) {
+        if (!mine->uses[column])
+            continue;
+        const said *there = sayings_of[under]->at[column];
+        for (uint32_t j = 0; j < there->n; j++)
+            taken[there->jumps[j].action] += mine->uses[column];
+    }
+}
+
 static void count_taken(uint64_t *taken)
 {
     for (int i = 0; i < threads; i++) {
         count_all_uses(&workers[i]->memories, taken);
         for (int a = 0; a < ACTIONS; a++)
             taken[a] += workers[i]->taken[a];
+        for (uint32_t under = 0; under < globals.n; under++)
+            count_jumps(workers[i], under, taken);
     }
-    for (uint32_t under = 0; under < globals.n; under++)
-        for (uint32_t column = 0; sayings_of[under] && column < sayings_of[under]->room; column++) {
-            const said *there = sayings_of[under]->at[column];
-            for (uint32_t j = 0; there && j < there->n; j++)
-                for (int i = 0; i < threads; i++)
-                    taken[there->jumps[j].action] += there->uses[i];
-        }
 }
 
 static uint64_t represented(void)
 {
-    return count;
+    if (!SYMMETRY)
+        return count;
+    uint64_t all = 0, *alike_columns = allocate(columns.n * sizeof(uint64_t));
+    for (uint32_t i = 0; i < columns.n; i++)
+        alike_columns[i] = alike(columns.keys[i]);
+    for (uint32_t number = 0; number < rows.n; number++) {
+        uint64_t of_row = 0;
+        for (uint32_t i = 0; i < row_of[number].room; i++)
+            for (word bits = row_of[number].bits[i]; bits; bits &= bits - 1)
+                of_row += alike_columns[i * 64 + __builtin_ctzll(bits)];
+        all += of_row * alike(rows.keys[number]);
+    }
+    return all;
 }
 
 static void print_path(void)

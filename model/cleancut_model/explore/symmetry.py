@@ -3,8 +3,8 @@
 The clusters of a drive may always be renamed, each drive's on its own: no action tells them apart,
 but for those of another kind, which differ in a variable that never changes.
 Drives stand in the order of the transaction, so they are alike only once it is over, only if no
-other will follow, and only if they began alike. The smallest state of those that are alike stands
-for them.
+other will follow, and only if they began alike; a search by rows keeps them apart all the same. The
+smallest state of those that are alike stands for them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,28 +24,25 @@ class Symmetry:
         self._clusters = range(len(protocol.cluster.values))
 
     def text(self) -> str:
-        """The C functions `canonical` and `alike`, the number of states that one stands for."""
+        """The C functions `canonical` and `alike`, the number of states that one stands for.
+
+        The drives stay where they are in a search by rows.
+        """
         lines = ["static inline void canonical(word *s)", "{", "    word a, b, x;"]
         for drive in self._drives:
             for kind in self._kinds(drive):
                 for one, other in _network(len(kind)):
                     lines += self._order_clusters(drive, kind[one], kind[other])
-        lines += self._order_drives()
-        lines += [
-            "}",
-            "",
-            "static inline unsigned alike(const word *s)",
-            "{",
-            "    unsigned n = 1;",
-        ]
-        lines += ["    unsigned run;", "    word a, b;"]
+        lines += ["#if !ROWS", *self._order_drives(), "#endif", "}", ""]
+        lines += ["static inline unsigned alike(const word *s)", "{", "    unsigned n = 1, run;"]
+        lines.append("    word a, b;")
         for drive in self._drives:
             for kind in self._kinds(drive):
                 lines += self._count([self._key(drive, cluster) for cluster in kind])
         if self._drives_are_alike():
-            lines.append(f"    if ({self._over()}) {{")
+            lines += ["#if !ROWS", f"    if ({self._over()}) {{"]
             lines += self._count([self._drive_key(drive) for drive in self._drives])
-            lines.append("    }")
+            lines += ["    }", "#endif"]
         return "\n".join([*lines, "    return n;", "}"]) + "\n"
 
     def _kinds(self, drive: int) -> list[list[int]]:
