@@ -63,6 +63,11 @@ class Options:
         if self.changes and (self.partial or self.clears):
             other = "part clears" if self.clears else f"sync {self.sync}"
             raise OptionsError(f"part changes goes with sync full or none, not with {other}")
+        if self.monitor and self.workers > 1 and {"stop", "enospc"} & {*self.policies}:
+            raise OptionsError(
+                "part monitor goes with several copies at once only if no policy stops the job: "
+                "it does not tell who has paused it"
+            )
 
     def sizes(self) -> dict[str, int]:
         """The sizes of the sorts."""

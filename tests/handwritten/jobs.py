@@ -25,10 +25,12 @@ def client_steps(i: Instance, d: Drive) -> DriveSteps:
             yield "pause", d._replace(job="paused")
         if d.job == "paused":
             yield "resume", d._replace(job="running")
+        done = d.job in ("waiting", "pending")  # it copies no more: it is cancelled when over
+        cancelled = d._replace(job="aborting", awaited=i.monitor and done)
         if d.job in LIVE and d.job != "paused":
-            yield "cancel", d._replace(job="aborting")
+            yield "cancel", cancelled
         if d.job in LIVE:
-            yield "force_cancel", d._replace(job="aborting")
+            yield "force_cancel", cancelled
     if i.speed and d.job in ("running", "paused"):
         yield "set_speed", d
     if d.job == "concluded":
@@ -54,7 +56,7 @@ def has_copied_all(i: Instance, d: Drive) -> bool:
 
 def single_steps(i: Instance, s: State) -> Steps:
     for n, d in enumerate(s.drives):
-        if d.job == "pending" and (not i.manual or commanded(s)):
+        if d.job == "pending" and (not i.manual or commanded(i, s)):
             after = s._replace(drives=put(s.drives, n, with_success(i, d)))
             yield "finalize" if i.manual else "complete", after
 
@@ -68,7 +70,7 @@ def group_steps(i: Instance, s: State) -> Steps:
         after = with_drives(s, lambda d: with_success(i, d))
         if not i.manual:
             yield "group_complete", after
-        elif commanded(s):
+        elif commanded(i, s):
             yield from (("finalize", after) for _ in s.drives)  # any of them is for all
     if "aborting" in jobs and any(job in LIVE for job in jobs):
         yield (
@@ -77,9 +79,14 @@ def group_steps(i: Instance, s: State) -> Steps:
         )
 
 
-def commanded(s: State) -> bool:
-    """The client can give commands: its transaction has been answered, and it is there."""
-    return s.phase == "done" and s.connected
+def commanded(i: Instance, s: State) -> bool:
+    """The client can give commands: it is there, and all that it has sent has been answered."""
+    return s.phase == "done" and s.connected and not (i.monitor and any(map(unanswered, s.drives)))
+
+
+def unanswered(d: Drive) -> bool:
+    """A pause is answered when the job stands still, a cancel of one that waits when it ends."""
+    return d.awaited or (d.job == "paused" and any(d.copies))
 
 
 def with_success(i: Instance, d: Drive) -> Drive:
@@ -110,4 +117,6 @@ def without_success(i: Instance, d: Drive) -> Drive:
 def over(i: Instance, d: Drive, event: str) -> Drive:
     """The one final event; what was copied is forgotten with the job."""
     forgotten = clusters_of(d, lambda c: c._replace(copied=False))
-    return d._replace(job="concluded" if i.manual else "gone", event=event, clusters=forgotten)
+    return d._replace(
+        job="concluded" if i.manual else "gone", event=event, clusters=forgotten, awaited=False
+    )

@@ -17,7 +17,7 @@ def steps(i: Instance, s: State) -> Steps:
     group_ends = i.grouped and any(d.job == "aborting" for d in s.drives)
     for n, d in enumerate(s.drives):
         own = [*write_steps(i, d, group_ends), *copy_steps(i, d, group_ends)]
-        if commanded(s):
+        if commanded(i, s):
             own += client_steps(i, d)
         for name, after in own:
             yield name, s._replace(drives=put(s.drives, n, after))

@@ -36,6 +36,7 @@ class Instance:
     dies: bool = False
     changes: bool = False
     tail: bool = False  # the last cluster reaches beyond the drive's end
+    monitor: bool = False  # a command waits until the one before it is answered
 
     @property
     def by_bitmap(self) -> bool:
@@ -102,6 +103,7 @@ class Drive(NamedTuple):
     drained: bool = False
     busy: bool = False  # with a job of another command
     broken: bool = False  # its backup was given up for a guest's write
+    awaited: bool = False  # a client that cancelled it waits for its end
     snapped: bool = False
     cleared: bool = False
     bitmap: Bitmap = Bitmap()

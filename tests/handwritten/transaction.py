@@ -150,6 +150,7 @@ def die(i: Instance, s: State) -> State:
             writes=(None,) * len(d.writes),
             copies=(None,) * len(d.copies),
             job="none", failed=False, drained=False, busy=False, broken=False, cleared=False,
+            awaited=False,
         )  # fmt: skip
 
     s = with_drives(s, lost) if i.changes else s
