@@ -8,25 +8,26 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 
 import pytest
+import z3
 
 from cleancut_model.backup import Options
 from cleancut_model.bugs import BUGS, instance_of
 from cleancut_model.compiled import compile_model
-from cleancut_model.elaborated import elaborate
+from cleancut_model.elaborated import NO_DEADLOCK, Elaborated, elaborate
 from cleancut_model.explore import Limits, explore, explore_in_python
 from cleancut_model.export.checkers import Counted, run_spin, run_tlc, tlc_jar
 from cleancut_model.options import PARTS, POLICIES, PRESETS, SYNCS, OptionsError
 from tests.handwritten import Instance, steps_by_name
 
 JAR = tlc_jar()
-CHECKERS: dict[str, Callable[[Options, Path], Counted]] = {
-    "spin": lambda options, folder: run_spin(elaborate(options), folder),
-    "tlc": lambda options, folder: run_tlc(elaborate(options), folder, JAR or Path()),
+CHECKERS: dict[str, Callable[[Elaborated, Path], Counted]] = {
+    "spin": run_spin,
+    "tlc": lambda model, folder: run_tlc(model, folder, JAR or Path()),
 }
 MISSING = {
     "spin": shutil.which("spin") is None and "there is no Spin here",
@@ -53,7 +54,7 @@ def ours(options: Options) -> tuple[int, int, str]:
 @pytest.mark.parametrize("checker", CHECKER)
 @pytest.mark.parametrize("preset", FIVE)
 def test_spin_and_tlc_count_the_same(preset: str, checker: str, tmp_path: Path) -> None:
-    counted = CHECKERS[checker](PRESETS[preset], tmp_path)
+    counted = CHECKERS[checker](elaborate(PRESETS[preset]), tmp_path)
     assert (counted.states, counted.transitions, counted.broken) == ours(PRESETS[preset])
 
 
@@ -134,4 +135,13 @@ def anything(chance: random.Random, most_states: int = 60_000) -> Options:
 def test_spin_and_tlc_name_the_claim_that_a_bug_breaks(
     bug: str, checker: str, tmp_path: Path
 ) -> None:
-    assert CHECKERS[checker](instance_of(bug), tmp_path).broken in BUGS[bug].breaks
+    assert CHECKERS[checker](elaborate(instance_of(bug)), tmp_path).broken in BUGS[bug].breaks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checker", CHECKER)
+def test_spin_and_tlc_see_a_deadlock(checker: str, tmp_path: Path) -> None:
+    model = elaborate(PRESETS["core"])
+    for may_stop in (z3.Not(model.ended), z3.BoolVal(False)):  # it stops late; it never begins
+        found = CHECKERS[checker](replace(model, may_stop=may_stop), tmp_path)
+        assert found.broken == NO_DEADLOCK

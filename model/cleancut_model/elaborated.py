@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 import z3
 
@@ -14,6 +15,8 @@ from cleancut_model.properties import STATES, STEPS, WITNESSES, ended, of_instan
 from cleancut_model.properties.registry import Claim
 from cleancut_spec.schedule import STEPS as LABELS
 from cleancut_spec.schedule import Label
+
+NO_DEADLOCK: Final = "no_deadlock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,14 @@ class Elaborated:
     ended: Term
     may_stop: Term  # where nothing has to go on: the end, and where only the client can act
     goes_on: tuple[bool, ...]  # whether an action is the implementation's own, and no failure
+
+    @property
+    def invariants(self) -> dict[str, Term]:
+        """The state claims that do not hold plainly, and that there is no deadlock."""
+        claims = {name: claim for name, claim in self.states.items() if not z3.is_true(claim)}
+        own = zip(self.instances, self.goes_on, strict=True)
+        some = [instance.guard for instance, goes_on in own if goes_on]
+        return {**claims, NO_DEADLOCK: z3.Or(self.may_stop, *some)}
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any, Final
 import z3
 
 from cleancut_model.backup import Options
-from cleancut_model.elaborated import Elaborated, elaborate
+from cleancut_model.elaborated import NO_DEADLOCK, Elaborated, elaborate
 from cleancut_model.explore.build import Progress, built, run
 from cleancut_model.explore.csource import Claims, Source
 from cleancut_model.explore.layout import lay_out
@@ -143,4 +143,4 @@ def broken_in(model: Elaborated, told: dict[str, Any]) -> str:
         return list(model.states)[int(told["claim"])]
     if told["kind"] == 2:
         return list(model.steps[int(told["action"])])[int(told["claim"])]
-    return "no_deadlock" if told["kind"] == 3 else ""
+    return NO_DEADLOCK if told["kind"] == 3 else ""

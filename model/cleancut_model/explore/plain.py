@@ -4,6 +4,7 @@ import time
 from collections import deque
 
 from cleancut_model.compiled import Compiled, Values
+from cleancut_model.elaborated import NO_DEADLOCK
 from cleancut_model.explore.build import Progress
 from cleancut_model.explore.result import Exploration, Limits
 
@@ -65,7 +66,7 @@ def _stuck(model: Compiled, state: Values) -> str:
     """`no_deadlock` if nothing can happen but what a client or guest does, and work is left."""
     if model.may_stop(state) or any(model.goes_on[n] for n, _ in model.successors(state)):
         return ""
-    return "no_deadlock"
+    return NO_DEADLOCK
 
 
 def _path(parents: dict[Values, tuple[Values, int] | None], state: Values) -> list[int]:

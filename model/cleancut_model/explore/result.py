@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from cleancut_model.elaborated import NO_DEADLOCK
 from cleancut_spec.schedule import Label
 
 
@@ -33,7 +34,7 @@ class Exploration:
     @property
     def deadlock(self) -> bool:
         """Whether a state was found that cannot go on and may not stop."""
-        return self.broken == "no_deadlock"
+        return self.broken == NO_DEADLOCK
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,6 @@ def chc(model: Elaborated) -> str:
         clause(str(label), instance.guard, f"(reach {after})")
         for title, claim in model.steps[number].items():
             clause(f"{title}: {label}", z3.Not(claim), "false")
-    for title, claim in model.states.items():
-        if not z3.is_true(claim):
-            clause(title, z3.Not(claim), "false")
+    for title, claim in model.invariants.items():
+        clause(title, z3.Not(claim), "false")
     return "\n".join([*lines, "(check-sat)"]) + "\n"

@@ -69,8 +69,9 @@ def run_tlc(model: Elaborated, folder: Path, jar: Path) -> Counted:
     broken = re.search(r"(?:Invariant|Action property) (\w+) is violated", told)
     if broken is None and "No error has been found" not in told:
         raise CheckerError(f"TLC did not finish:\n{told[-3000:]}")
-    found = re.findall(r"([\d,]+) states generated, ([\d,]+) distinct states found", told)[-1]
-    generated, states = (int(number.replace(",", "")) for number in found)
+    found = re.findall(r"([\d,]+) states generated, ([\d,]+) distinct states found", told)
+    last = found[-1] if found else ("1", "1")  # the first state breaks the claim: TLC counts none
+    generated, states = (int(number.replace(",", "")) for number in last)
     return Counted(states, generated - 1, broken[1] if broken else "", seconds, cpu_seconds)
 
 

@@ -13,7 +13,7 @@ from cleancut_model.printing import PROMELA, Printer, variables
 
 
 def promela(model: Elaborated) -> str:
-    """The source, with all claims but that there is no deadlock: `end` lets runs stop anywhere."""
+    """The source, with all claims. `end` lets runs stop anywhere: one of the claims says where."""
     show = Printer(PROMELA)
     lines = [f"/* {model.options.describe()} */"]
     for name in model.names:
@@ -27,17 +27,15 @@ def promela(model: Elaborated) -> str:
         claims = [f"assert({show(c)} || {name})" for name, c in model.steps[number].items()]
         steps = "; ".join([show(instance.guard), *claims, *_assignments(instance, show)])
         lines.append(f"  :: d_step {{ {steps} }} /* {model.labels[number]} */")
-    for title, claim in model.states.items():
-        if not z3.is_true(claim):
-            lines.append(f"  :: d_step {{ !({show(claim)}); assert({title}) }}")
+    for title, claim in model.invariants.items():
+        lines.append(f"  :: d_step {{ !({show(claim)}); assert({title}) }}")
     return "\n".join([*lines, "  od", "}"]) + "\n"
 
 
 def _titles(model: Elaborated) -> list[str]:
     """The names of the claims that may break."""
     steps = [title for claims in model.steps for title in claims]
-    states = [title for title, claim in model.states.items() if not z3.is_true(claim)]
-    return list(dict.fromkeys([*steps, *states]))
+    return list(dict.fromkeys([*steps, *model.invariants]))
 
 
 def _assignments(instance: Instance, show: Printer) -> list[str]:

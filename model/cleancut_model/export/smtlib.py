@@ -18,7 +18,7 @@ def bounded(model: Elaborated, depth: int = DEPTH) -> z3.Solver:
     for name, symbol in (item for step in at for item in step.items()):
         solver.add(model.language.in_range(name, symbol))
     broken: list[Term] = []
-    claims = [claim for claim in model.states.values() if not z3.is_true(claim)]
+    claims = model.invariants.values()
     for now, then in zip(at, [*at[1:], None], strict=True):
         pairs = [(model.language.symbol(name), symbol) for name, symbol in now.items()]
 
