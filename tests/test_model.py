@@ -72,11 +72,11 @@ def packed(options: Options) -> Layout:
 
 @pytest.mark.slow
 def test_states_of_several_words_are_told_apart() -> None:
-    options = Options(3, 1, 2, 1, 0)
+    options = Options(3, 1, 2, 0, 1)
     assert packed(options).words > 1
     for how in HOWS:
         result = explore(options, how)
-        assert (result.states, result.transitions) == count(Instance(3, 1, 2, 1, 0))
+        assert (result.states, result.transitions) == count(Instance(3, 1, 2, 0, 1))
 
 
 @pytest.mark.slow
@@ -112,8 +112,9 @@ def test_where_rows_are_of_no_use_it_goes_state_by_state(monkeypatch: pytest.Mon
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [Options(2, 2, 2, 1, 0), Options(1, 3, 2, 1, 1), Options(3, 1, 2, 1, 0),
-     *(PRESETS[name] for name in ("core", "requests", "bitmap-always", "grouped", "again")),
+    [Options(2, 2, 2, 1, 0, control=False), Options(1, 3, 2, 1, 1), Options(3, 1, 2, 0, 1),
+     *(PRESETS[name] for name in ("core", "requests", "bitmap-always", "grouped")),
+     replace(PRESETS["again"], errors=0),
      PRESETS["tail"], replace(PRESETS["tail"], clusters=3, again=0, sync="full", errors=0),
      replace(PRESETS["bitmap-actions"], again=0)],
     ids=lambda options: options.describe(),
