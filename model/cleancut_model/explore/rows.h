@@ -10,8 +10,11 @@
  */
 
 #include "numbers.h"
+#include "bits.h"
+#include "halves.h"
 
 #define TAKEN_AT_ONCE 8 /* rows */
+#define MOST_GLOBALS (1u << 16)
 #define MOST_ROWS (1u << 22)
 #define MOST_COLUMNS (1u << 20)
 #ifndef SPARSE
@@ -21,79 +24,7 @@
 #define FEW (256u << 20) /* bytes, up to which it is of use always */
 #endif
 
-typedef word words __attribute__((vector_size(32), aligned(8)));
-#define WIDTH (sizeof(words) / sizeof(word))
-
-/* A step that every state of a row can take. */
-typedef struct {
-    uint32_t to, action;
-} move;
-
-typedef struct {
-    uint8_t busy, ready, says, listed[2];
-    uint32_t globals, class, room, moves_n;
-    word *bits; /* room words: visited; to be expanded on even levels; on odd levels */
-    move *moves;
-} row;
-
-/* A step of the right half. */
-typedef struct {
-    uint32_t column, globals, action;
-} jump;
-
-/* What the right half does at a column under these globals. */
-typedef struct {
-    uint32_t stays, n; /* the first do not change the globals */
-    uint8_t says;
-    jump jumps[];
-} said;
-
-typedef struct {
-    uint32_t room;
-    said *at[]; /* column */
-} sayings;
-
-/* A set of numbers; it is replaced when it grows, and stays for those who are looking at it. */
-typedef struct {
-    uint32_t room; /* words */
-    word bits[];
-} set;
-
-/* Rows whose part in what both halves do is the same. */
-typedef struct {
-    set *quiet;  /* columns with which the halves do nothing together */
-    set *silent; /* classes of columns with which they do nothing */
-} row_class;
-
-/* What a worker keeps for each value of the globals. */
-typedef struct {
-    word *bits; /* of the row in the making: what is reached from one row under these globals */
-    int used;
-    uint32_t *uses, room; /* how often what is said of a column was used */
-} scratch;
-
-struct worker {
-    uint32_t *next, next_n, next_room; /* rows of the next level */
-    uint64_t added;
-    word state[WORDS]; /* the one that is looked at */
-    word *fresh;
-    scratch *under; /* globals, by number */
-    uint32_t *used, used_n;
-    uint64_t taken[ACTIONS];
-    memory all; /* that a half answers */
-    change changes[ACTIONS];
-    memories memories; /* of what both halves do */
-};
-
-static numbers globals, columns, rows, classes, column_classes;
-static row_class *class_of; /* by number */
-static set **columns_of; /* by number of a class of columns */
-static uint32_t *class_of_column; /* by number, plus one; 0 where it is not known */
-static row *row_of; /* by number */
-static sayings **sayings_of; /* by number of the globals */
 static uint32_t *this_level, this_n, this_at;
-static uint64_t claimed; /* bytes */
-static unsigned parity;
 
 static const word *state_at(const worker *me)
 {
@@ -105,12 +36,6 @@ static uint64_t place_at(const worker *me)
     return 0;
 }
 
-static void *claim(uint64_t bytes)
-{
-    __atomic_fetch_add(&claimed, bytes, __ATOMIC_RELAXED);
-    return allocate(bytes);
-}
-
 static uint64_t bytes_now(void)
 {
     return claimed + bytes_of(&globals) + bytes_of(&columns) + bytes_of(&rows)
@@ -118,227 +43,7 @@ static uint64_t bytes_now(void)
            + columns.n * sizeof(uint32_t) + rows.n * sizeof(row) + threads * sizeof(worker);
 }
 
-/* ---- rows */
-
-static void masked(word *key, const word *state, const word *mask)
-{
-    for (int i = 0; i < WORDS; i++)
-        key[i] = state[i] & mask[i];
-}
-
-static uint32_t number_under(numbers *all, const word *state, const word *mask)
-{
-    word key[WORDS];
-    masked(key, state, mask);
-    return number_of(all, key);
-}
-
-static inline void hold(row *one)
-{
-#if THREADS > 1
-    unsigned tries = 0;
-    while (__atomic_exchange_n(&one->busy, 1, __ATOMIC_ACQUIRE))
-        while (__atomic_load_n(&one->busy, __ATOMIC_RELAXED))
-            if (++tries % 64 == 0)
-                sched_yield();
-#endif
-}
-
-static inline void release(row *one)
-{
-#if THREADS > 1
-    __atomic_store_n(&one->busy, 0, __ATOMIC_RELEASE);
-#endif
-}
-
-static inline word *bits_for(const row *one, unsigned level)
-{
-    return one->bits + one->room * (1 + (level & 1));
-}
-
-static void widen(row *one, uint32_t room)
-{
-    uint32_t known = (columns.n + 63) / 64;
-    if (room < one->room + one->room / 2)
-        room = one->room + one->room / 2;
-    if (room > known)
-        room = known;
-    room = (room + WIDTH - 1) / WIDTH * WIDTH;
-    word *bits = claim(3 * room * sizeof(word));
-    for (int i = 0; i < 3 && one->room; i++)
-        memcpy(bits + i * room, one->bits + i * one->room, one->room * sizeof(word));
-    __atomic_fetch_sub(&claimed, 3 * one->room * sizeof(word), __ATOMIC_RELAXED);
-    free(one->bits);
-    one->bits = bits;
-    one->room = room;
-}
-
-static void list(worker *me, uint32_t number)
-{
-    if (me->next_n == me->next_room) {
-        me->next_room = me->next_room ? 2 * me->next_room : 1024;
-        me->next = realloc(me->next, me->next_room * sizeof(uint32_t));
-        if (!me->next)
-            no_memory(me->next_room * sizeof(uint32_t));
-    }
-    me->next[me->next_n++] = number;
-}
-
-static inline uint64_t ones(const word *bits, uint32_t n)
-{
-    uint64_t all = 0;
-    for (uint32_t i = 0; i < n; i++)
-        all += __builtin_popcountll(bits[i]);
-    return all;
-}
-
-/* Add states to a row; `n` words, a multiple of WIDTH. */
-static void add(worker *me, uint32_t number, const word *bits, uint32_t n)
-{
-    row *one = &row_of[number];
-    uint64_t added = 0;
-    hold(one);
-    if (__builtin_expect(one->room < n, 0))
-        widen(one, n);
-    word *visited = one->bits, *next = bits_for(one, parity + 1);
-    for (uint32_t i = 0; i < n; i += WIDTH) {
-        words new = *(const words *)(bits + i) & ~*(words *)(visited + i);
-        uint64_t found = ones((const word *)&new, WIDTH);
-        if (!found)
-            continue;
-        *(words *)(visited + i) |= new;
-        *(words *)(next + i) |= new;
-        added += found;
-    }
-    if (added && !one->listed[(parity + 1) & 1]) {
-        one->listed[(parity + 1) & 1] = 1;
-        list(me, number);
-    }
-    release(one);
-    me->added += added;
-}
-
-static void add_state(worker *me, const word *reached)
-{
-    word state[WORDS];
-    memcpy(state, reached, sizeof state);
-    canonical(state);
-    uint32_t column = number_under(&columns, state, right);
-    uint32_t at = column / 64;
-    row *one = &row_of[number_under(&rows, state, left)];
-    hold(one);
-    if (__builtin_expect(one->room <= at, 0))
-        widen(one, at + 1);
-    word bit = 1ull << column % 64;
-    if (!(one->bits[at] & bit)) {
-        one->bits[at] |= bit;
-        bits_for(one, parity + 1)[at] |= bit;
-        me->added++;
-        if (!one->listed[(parity + 1) & 1]) {
-            one->listed[(parity + 1) & 1] = 1;
-            list(me, one - row_of);
-        }
-    }
-    release(one);
-}
-
-static void take(worker *me, const word *state, unsigned action)
-{
-    me->taken[action]++;
-    add_state(me, state);
-}
-
-/* ---- what the halves do */
-
-/* All that the parts of one side answer to a state. */
-static void ask(worker *me, int side, const word *state)
-{
-    me->all = (memory){ .room = ACTIONS, .changes = me->changes };
-    memcpy(me->state, state, sizeof me->state);
-    for (int part = 0; part < PARTS; part++)
-        if (sides[part] == side)
-            me->all.says |= answer(part, state, me, &me->all);
-}
-
-static void prepare(worker *me, row *one, const word *key)
-{
-    ask(me, LEFT, key);
-    one->says = me->all.says;
-    one->moves_n = me->all.n;
-    one->moves = claim(me->all.n * sizeof(move) + 1);
-    for (unsigned i = 0; i < me->all.n; i++) {
-        word after[WORDS];
-        for (int w = 0; w < WORDS; w++)
-            after[w] = key[w] ^ me->changes[i].change[w];
-        canonical(after);
-        one->moves[i] = (move){ number_of(&rows, after), me->changes[i].action };
-    }
-    one->globals = number_under(&globals, key, shared);
-    one->class = number_under(&classes, key, reads[CONTROL]);
-    one->ready = 1;
-}
-
-static sayings *wider(sayings *old, uint32_t column)
-{
-    uint32_t room = old ? old->room : 0;
-    uint32_t more = room * 2 > column + 1 ? room * 2 : column + 1;
-    sayings *all = claim(sizeof(sayings) + more * sizeof(said *));
-    all->room = more;
-    if (old) /* it stays, for those who are looking at it */
-        memcpy(all->at, old->at, room * sizeof(said *));
-    return all;
-}
-
-static said *publish(uint32_t under, uint32_t column, said *one)
-{
-    pthread_mutex_lock(&lock);
-    sayings *all = sayings_of[under];
-    if (!all || column >= all->room) {
-        all = wider(all, column);
-        __atomic_store_n(&sayings_of[under], all, __ATOMIC_RELEASE);
-    }
-    if (!all->at[column])
-        __atomic_store_n(&all->at[column], one, __ATOMIC_RELEASE);
-    one = all->at[column];
-    pthread_mutex_unlock(&lock);
-    return one;
-}
-
-static said *ask_right(worker *me, uint32_t under, uint32_t column)
-{
-    word state[WORDS];
-    for (int w = 0; w < WORDS; w++)
-        state[w] = globals.keys[under][w] | columns.keys[column][w];
-    ask(me, RIGHT, state);
-    said *one = claim(sizeof(said) + me->all.n * sizeof(jump));
-    one->says = me->all.says;
-    for (int stays = 1; stays >= 0; stays--) {
-        for (unsigned i = 0; i < me->all.n; i++) {
-            word after[WORDS];
-            for (int w = 0; w < WORDS; w++)
-                after[w] = state[w] ^ me->changes[i].change[w];
-            canonical(after);
-            uint32_t now_under = number_under(&globals, after, shared);
-            if ((now_under == under) == stays)
-                one->jumps[one->n++] = (jump){ number_under(&columns, after, right), now_under,
-                                               me->changes[i].action };
-        }
-        if (stays)
-            one->stays = one->n;
-    }
-    return publish(under, column, one);
-}
-
-static inline said *said_of(worker *me, uint32_t under, uint32_t column)
-{
-    sayings *all = __atomic_load_n(&sayings_of[under], __ATOMIC_ACQUIRE);
-    if (__builtin_expect(all && column < all->room, 1)) {
-        said *one = __atomic_load_n(&all->at[column], __ATOMIC_ACQUIRE);
-        if (__builtin_expect(one != NULL, 1))
-            return one;
-    }
-    return ask_right(me, under, column);
-}
+/* ---- what is reached under other globals */
 
 static word *under(worker *me, uint32_t number)
 {
@@ -369,95 +74,6 @@ static uint32_t *uses_of(worker *me, uint32_t number, uint32_t room)
         one->room = room;
     }
     return one->uses;
-}
-
-static inline void put(word *bits, uint32_t column)
-{
-    bits[column / 64] |= 1ull << column % 64;
-}
-
-/* ---- what both halves do */
-
-static inline int has(const set *some, uint32_t number)
-{
-    return some && number / 64 < some->room && some->bits[number / 64] >> number % 64 & 1;
-}
-
-static set *enlarged(set **some, uint32_t room)
-{
-    uint32_t before = *some ? (*some)->room : 0;
-    if (before >= room)
-        return *some;
-    if (room < 2 * before)
-        room = 2 * before;
-    set *more = claim(sizeof(set) + room * sizeof(word));
-    more->room = room;
-    if (before)
-        memcpy(more->bits, (*some)->bits, before * sizeof(word));
-    __atomic_store_n(some, more, __ATOMIC_RELEASE);
-    return more;
-}
-
-static void include(set **some, uint32_t number)
-{
-    put(enlarged(some, number / 64 + 1)->bits, number);
-}
-
-/* The class of a column, which joins it now if it is in none. */
-static uint32_t class_for(uint32_t column)
-{
-    uint32_t class = __atomic_load_n(&class_of_column[column], __ATOMIC_ACQUIRE);
-    if (class)
-        return class - 1;
-    class = number_under(&column_classes, columns.keys[column], reads[CONTROL]);
-    pthread_mutex_lock(&lock);
-    include(&columns_of[class], column);
-    pthread_mutex_unlock(&lock);
-    __atomic_store_n(&class_of_column[column], class + 1, __ATOMIC_RELEASE);
-    return class;
-}
-
-/* With these rows and the columns of this class the halves do nothing. */
-static void hush(row_class *rows, uint32_t class)
-{
-    pthread_mutex_lock(&lock);
-    const set *more = columns_of[class];
-    include(&rows->silent, class);
-    set *quiet = enlarged(&rows->quiet, more->room);
-    for (uint32_t i = 0; i < more->room; i++)
-        quiet->bits[i] |= more->bits[i];
-    pthread_mutex_unlock(&lock);
-}
-
-/* What both halves do at a state. */
-static unsigned together(worker *me, const row *one, const word *key, uint32_t column)
-{
-    row_class *rows = &class_of[one->class];
-    uint32_t class = class_for(column);
-    for (int w = 0; w < WORDS; w++)
-        me->state[w] = key[w] | columns.keys[column][w];
-    if (has(__atomic_load_n(&rows->silent, __ATOMIC_ACQUIRE), class)) {
-        hush(rows, class);
-        return 0;
-    }
-    memory *known = answer_of(me, &me->memories, me->taken, CONTROL, me->state);
-    unsigned says = known->says;
-    if (!known->n && !says && !known->too_many)
-        hush(rows, class);
-    for (unsigned i = 0; i < known->n; i++) {
-        word after[WORDS];
-        for (int w = 0; w < WORDS; w++)
-            after[w] = me->state[w] ^ known->changes[i].change[w];
-        add_state(me, after);
-    }
-    return says & STIRS ? says | rest(me->state, me) : says;
-}
-
-/* Columns of these 64 with which the halves do nothing together. */
-static inline word quiet_at(const row *one, uint32_t i)
-{
-    const set *quiet = __atomic_load_n(&class_of[one->class].quiet, __ATOMIC_ACQUIRE);
-    return quiet && i < quiet->room ? quiet->bits[i] : 0;
 }
 
 /* ---- expansion */
@@ -611,7 +227,7 @@ static void between(void)
 
 static void start(void)
 {
-    make_numbers(&globals, MOST_ROWS);
+    make_numbers(&globals, MOST_GLOBALS);
     make_numbers(&columns, MOST_COLUMNS);
     make_numbers(&rows, MOST_ROWS);
     make_numbers(&classes, MOST_ROWS);
@@ -620,12 +236,12 @@ static void start(void)
     class_of_column = reserve(MOST_COLUMNS * sizeof(uint32_t));
     columns_of = reserve(MOST_COLUMNS * sizeof(set *));
     row_of = reserve(MOST_ROWS * sizeof(row));
-    sayings_of = reserve(MOST_ROWS * sizeof(sayings *));
+    sayings_of = reserve(MOST_GLOBALS * sizeof(sayings *));
     for (int i = 0; i < threads; i++) {
         worker *me = workers[i] = allocate(sizeof(worker));
         me->fresh = reserve(MOST_COLUMNS / 8);
-        me->under = reserve(MOST_ROWS * sizeof(scratch));
-        me->used = reserve(MOST_ROWS * sizeof(uint32_t));
+        me->under = reserve(MOST_GLOBALS * sizeof(scratch));
+        me->used = reserve(MOST_GLOBALS * sizeof(uint32_t));
     }
     word state[WORDS];
     memcpy(state, initial, sizeof state);
