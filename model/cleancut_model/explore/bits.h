@@ -61,25 +61,25 @@ static uint32_t number_under(numbers *all, const word *state, const word *mask)
     return number_of(all, key);
 }
 
-static inline void hold(row *one)
+HOT void hold(uint8_t *busy)
 {
 #if THREADS > 1
     unsigned tries = 0;
-    while (__atomic_exchange_n(&one->busy, 1, __ATOMIC_ACQUIRE))
-        while (__atomic_load_n(&one->busy, __ATOMIC_RELAXED))
+    while (__atomic_exchange_n(busy, 1, __ATOMIC_ACQUIRE))
+        while (__atomic_load_n(busy, __ATOMIC_RELAXED))
             if (++tries % 64 == 0)
                 sched_yield();
 #endif
 }
 
-static inline void release(row *one)
+HOT void release(uint8_t *busy)
 {
 #if THREADS > 1
-    __atomic_store_n(&one->busy, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(busy, 0, __ATOMIC_RELEASE);
 #endif
 }
 
-static inline word *bits_for(const row *one, unsigned level)
+HOT word *bits_for(const row *one, unsigned level)
 {
     return one->bits + one->room * (1 + (level & 1));
 }
@@ -112,7 +112,7 @@ static void list(worker *me, uint32_t number)
     me->next[me->next_n++] = number;
 }
 
-static inline uint64_t ones(const word *bits, uint32_t n)
+HOT uint64_t ones(const word *bits, uint32_t n)
 {
     uint64_t all = 0;
     for (uint32_t i = 0; i < n; i++)
@@ -125,7 +125,7 @@ static void add(worker *me, uint32_t number, const word *bits, uint32_t n)
 {
     row *one = &row_of[number];
     uint64_t added = 0;
-    hold(one);
+    hold(&one->busy);
     if (__builtin_expect(one->room < n, 0))
         widen(one, n);
     word *visited = one->bits, *next = bits_for(one, parity + 1);
@@ -142,7 +142,7 @@ static void add(worker *me, uint32_t number, const word *bits, uint32_t n)
         one->listed[(parity + 1) & 1] = 1;
         list(me, number);
     }
-    release(one);
+    release(&one->busy);
     me->added += added;
 }
 
@@ -154,7 +154,7 @@ static void add_state(worker *me, const word *reached)
     uint32_t column = number_under(&columns, state, right);
     uint32_t at = column / 64;
     row *one = &row_of[number_under(&rows, state, left)];
-    hold(one);
+    hold(&one->busy);
     if (__builtin_expect(one->room <= at, 0))
         widen(one, at + 1);
     word bit = 1ull << column % 64;
@@ -167,7 +167,7 @@ static void add_state(worker *me, const word *reached)
             list(me, one - row_of);
         }
     }
-    release(one);
+    release(&one->busy);
 }
 
 static void take(worker *me, const word *state, unsigned action)
@@ -176,7 +176,7 @@ static void take(worker *me, const word *state, unsigned action)
     add_state(me, state);
 }
 
-static inline void put(word *bits, uint32_t column)
+HOT void put(word *bits, uint32_t column)
 {
     bits[column / 64] |= 1ull << column % 64;
 }

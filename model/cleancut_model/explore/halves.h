@@ -30,6 +30,7 @@ typedef struct {
 typedef struct {
     set *quiet;  /* columns with which the halves do nothing together */
     set *silent; /* classes of columns with which they do nothing */
+    uint8_t busy;
 } row_class;
 
 static numbers classes, column_classes;
@@ -120,7 +121,7 @@ static said *ask_right(worker *me, uint32_t under, uint32_t column)
     return publish(under, column, one);
 }
 
-static inline said *said_of(worker *me, uint32_t under, uint32_t column)
+HOT said *said_of(worker *me, uint32_t under, uint32_t column)
 {
     sayings *all = __atomic_load_n(&sayings_of[under], __ATOMIC_ACQUIRE);
     if (__builtin_expect(all && column < all->room, 1)) {
@@ -133,7 +134,7 @@ static inline said *said_of(worker *me, uint32_t under, uint32_t column)
 
 /* ---- both together */
 
-static inline int has(const set *some, uint32_t number)
+HOT int has(const set *some, uint32_t number)
 {
     return some && number / 64 < some->room && some->bits[number / 64] >> number % 64 & 1;
 }
@@ -175,13 +176,13 @@ static uint32_t class_for(uint32_t column)
 /* With these rows and the columns of this class the halves do nothing. */
 static void hush(row_class *rows, uint32_t class)
 {
-    pthread_mutex_lock(&lock);
-    const set *more = columns_of[class];
+    hold(&rows->busy);
+    const set *more = __atomic_load_n(&columns_of[class], __ATOMIC_ACQUIRE);
     include(&rows->silent, class);
     set *quiet = enlarged(&rows->quiet, more->room);
     for (uint32_t i = 0; i < more->room; i++)
         quiet->bits[i] |= more->bits[i];
-    pthread_mutex_unlock(&lock);
+    release(&rows->busy);
 }
 
 /* What both halves do at a state. */
@@ -209,7 +210,7 @@ static unsigned together(worker *me, const row *one, const word *key, uint32_t c
 }
 
 /* Columns of these 64 with which the halves do nothing together. */
-static inline word quiet_at(const row *one, uint32_t i)
+HOT word quiet_at(const row *one, uint32_t i)
 {
     const set *quiet = __atomic_load_n(&class_of[one->class].quiet, __ATOMIC_ACQUIRE);
     return quiet && i < quiet->room ? quiet->bits[i] : 0;

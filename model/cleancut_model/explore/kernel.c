@@ -27,6 +27,7 @@ typedef struct worker worker;
 typedef struct memory memory;
 
 #define PRESENT (1ull << 63)
+#define HOT static inline __attribute__((always_inline))
 
 /* ---- what the generated source uses */
 

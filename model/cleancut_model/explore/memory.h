@@ -50,7 +50,7 @@ static void count_all_uses(const memories *all, uint64_t *taken)
         count_uses(&all->of[i], taken);
 }
 
-static inline memory *answer_of(worker *me, memories *all, uint64_t *taken, int part,
+HOT memory *answer_of(worker *me, memories *all, uint64_t *taken, int part,
                                 const word *state)
 {
     word key[WORDS];

@@ -41,7 +41,7 @@ static uint64_t bytes_of(const numbers *all)
 }
 
 /* The place of a key in an index, or that where it would be. */
-static inline uint32_t *place_in(const numbers *all, index_ *index, const word *key, word hash)
+HOT uint32_t *place_in(const numbers *all, index_ *index, const word *key, word hash)
 {
     for (uint64_t i = hash & index->mask;; i = (i + 1) & index->mask) {
         uint32_t number = __atomic_load_n(&index->number[i], __ATOMIC_ACQUIRE);
@@ -80,7 +80,7 @@ static uint32_t add_number(numbers *all, const word *key, word hash)
     return number - 1;
 }
 
-static inline uint32_t number_of(numbers *all, const word *key)
+HOT uint32_t number_of(numbers *all, const word *key)
 {
     word hash = hash_of(key);
     index_ *index = __atomic_load_n(&all->index, __ATOMIC_ACQUIRE);

@@ -45,7 +45,7 @@ static uint64_t bytes_now(void)
 
 /* ---- what is reached under other globals */
 
-static word *under(worker *me, uint32_t number)
+HOT word *under(worker *me, uint32_t number)
 {
     scratch *one = &me->under[number];
     if (!one->bits) {
@@ -78,7 +78,7 @@ static uint32_t *uses_of(worker *me, uint32_t number, uint32_t room)
 
 /* ---- expansion */
 
-static inline uint32_t trimmed(const word *bits, uint32_t n)
+HOT uint32_t trimmed(const word *bits, uint32_t n)
 {
     while (n && !(bits[n - 1] | bits[n - 2] | bits[n - 3] | bits[n - 4]))
         n -= WIDTH;
@@ -88,12 +88,12 @@ static inline uint32_t trimmed(const word *bits, uint32_t n)
 /* The states of a row that are to be expanded now, and how many words they are. */
 static uint32_t take_fresh(worker *me, row *one)
 {
-    hold(one);
+    hold(&one->busy);
     uint32_t n = trimmed(bits_for(one, parity), one->room);
     memcpy(me->fresh, bits_for(one, parity), n * sizeof(word));
     memset(bits_for(one, parity), 0, n * sizeof(word));
     one->listed[parity & 1] = 0;
-    release(one);
+    release(&one->busy);
     return n;
 }
 
@@ -116,7 +116,7 @@ static void add_scratch(worker *me, const word *key)
 }
 
 /* The steps of the right half, of both, and whether each of these states goes on. */
-static inline void expand_word(worker *me, const row *one, const word *key, uint32_t i,
+HOT void expand_word(worker *me, const row *one, const word *key, uint32_t i,
                                uint32_t *uses)
 {
     word *same = under(me, one->globals);

@@ -127,13 +127,13 @@ static void *allocate(uint64_t bytes)
     return at;
 }
 
-static inline word mix(word x)
+HOT word mix(word x)
 {
     unsigned __int128 p = (unsigned __int128)(x ^ 0x9e3779b97f4a7c15ull) * 0xd6e8feb86659fd93ull;
     return (word)p ^ (word)(p >> 64);
 }
 
-static inline word hash_of(const word *state)
+HOT word hash_of(const word *state)
 {
     word hash = 0;
     for (int i = 0; i < WORDS; i++)
@@ -141,7 +141,7 @@ static inline word hash_of(const word *state)
     return COMPACT ? hash & ~1ull : hash;
 }
 
-static inline int are_equal(const word *a, const word *b)
+HOT int are_equal(const word *a, const word *b)
 {
     word difference = 0;
     for (int i = 0; i < WORDS; i++)
