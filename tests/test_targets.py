@@ -193,6 +193,8 @@ def test_what_is_listed_decides_and_what_is_not_said_does_not() -> None:
     assert "command query-status" in lacks(plain, running, some)
     no_abort = Abilities(needed(case), frozenset({"drive-backup"}))
     assert no_abort.missing(needed(case)) == ["transaction:abort"]
+    unknown = next(c for name, c in cases.items() if name.endswith("type-unknown"))
+    assert {name.partition(":")[2] for name in needed(unknown)} == {""}
 
 
 def test_every_baseline_that_ships_can_be_read() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cleancut_conformance.case import Case
-from cleancut_conformance.judge.shapes import commands
+from cleancut_conformance.judge.shapes import actions, actions_in, commands
 from cleancut_conformance.targets.base import Narrow, Session, Setup, Target, session_folder
 from cleancut_conformance.targets.guests import ByNbd
 from cleancut_conformance.verdict import Result
@@ -69,25 +69,13 @@ def _ask(session: Session, timeout_s: float) -> Abilities:
     found = _named(answers.get("query-commands"))
     if found is not None and answers.get("qmp_capabilities") is not None:
         found |= {"qmp_capabilities"}  # some list it no more once it has been used
-    return Abilities(found, _actions(answers.get("query-qmp-schema")))
+    return Abilities(found, actions_in(answers.get("query-qmp-schema")))
 
 
 def _named(value: Any) -> frozenset[str] | None:
     try:
         return frozenset(str(entry["name"]) for entry in value) or None
     except (TypeError, KeyError):
-        return None
-
-
-def _actions(value: Any) -> frozenset[str] | None:
-    """The kinds of actions of `transaction` in an introspected schema."""
-    try:
-        schema = {entity["name"]: entity for entity in value}
-        members = schema[schema["transaction"]["arg-type"]]["members"]
-        array = next(member["type"] for member in members if member["name"] == "actions")
-        variants = schema[schema[array]["element-type"]]["variants"]
-        return frozenset(variant["case"] for variant in variants)
-    except (TypeError, KeyError, StopIteration):
         return None
 
 
@@ -123,10 +111,11 @@ def _names(message: dict[str, Any]) -> Iterator[str]:
     if name not in commands():
         return
     yield str(name)
-    actions = arguments.get("actions") if isinstance(arguments, dict) else None
-    for action in actions if isinstance(actions, list) else []:
-        if isinstance(action, dict) and isinstance(action.get("type"), str):
-            yield f"{name}:{action['type']}"
+    listed = arguments.get("actions") if isinstance(arguments, dict) else None
+    for action in listed if isinstance(listed, list) else []:
+        kind = action.get("type") if isinstance(action, dict) else None
+        if isinstance(kind, str) and kind in actions():
+            yield f"{name}:{kind}"
 
 
 def lacks(case: Case, target: Target, abilities: Abilities) -> str:

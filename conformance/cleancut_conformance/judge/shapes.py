@@ -23,6 +23,26 @@ def commands() -> frozenset[str]:
     return frozenset(n for n, entity in _schema().items() if entity["meta-type"] == "command")
 
 
+@cache
+def actions() -> frozenset[str]:
+    """The kinds of actions of a transaction."""
+    found = actions_in(list(_schema().values()))
+    assert found is not None, "qmp.json has no transaction"
+    return found
+
+
+def actions_in(schema: Any) -> frozenset[str] | None:
+    """The kinds of actions of `transaction` in an introspected schema; None if it has none."""
+    try:
+        named = {entity["name"]: entity for entity in schema}
+        members = named[named["transaction"]["arg-type"]]["members"]
+        array = next(member["type"] for member in members if member["name"] == "actions")
+        variants = named[named[array]["element-type"]]["variants"]
+        return frozenset(variant["case"] for variant in variants)
+    except (TypeError, KeyError, StopIteration):
+        return None
+
+
 def event_fault(name: str, data: Any) -> str:
     """What is wrong with an event's data; empty if nothing is, or if the event is unknown."""
     entity = _schema().get(name)
