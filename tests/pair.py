@@ -36,10 +36,11 @@ class Client:
                 time.sleep(0.05)
         self._lines = self._socket.makefile("r")
         self.events: list[dict[str, Any]] = []
-        self._read()
+        self.read()
         self.send({"execute": "qmp_capabilities"})
 
-    def _read(self) -> dict[str, Any]:
+    def read(self) -> dict[str, Any]:
+        """The next message."""
         line = self._lines.readline()
         assert line, "the server has hung up"
         message: dict[str, Any] = json.loads(line)
@@ -48,7 +49,7 @@ class Client:
     def send(self, request: dict[str, Any]) -> dict[str, Any]:
         """The reply."""
         self._socket.sendall(json.dumps(request).encode() + b"\n")
-        while "event" in (message := self._read()):
+        while "event" in (message := self.read()):
             self.events.append(message)
         return message
 
@@ -58,7 +59,7 @@ class Client:
             for message in self.events:
                 if message["event"] == event:
                     return message
-            self.events.append(self._read())
+            self.events.append(self.read())
 
 
 def request(line: str) -> dict[str, Any]:

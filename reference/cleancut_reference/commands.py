@@ -12,6 +12,7 @@ from cleancut_reference import bitmap_commands, block_commands, exports, run_sta
 from cleancut_reference.actions.internal_snapshot import delete_internal
 from cleancut_reference.actions.table import KINDS, read_transaction
 from cleancut_reference.backup_arguments import read_backup, read_blockdev_backup
+from cleancut_reference.creating import blockdev_create
 from cleancut_reference.devices import device_add, device_del
 from cleancut_reference.introspection import served
 from cleancut_reference.jobs import ending, verbs
@@ -75,6 +76,12 @@ def query_block_jobs(state: State, arguments: Arguments) -> Any:
     return [block_job_info(state, job) for job in reversed(state.jobs)]
 
 
+def query_jobs(state: State, arguments: Arguments) -> Any:
+    """The jobs, those that make images first, each kind newest first."""
+    making = [job.info() for job in reversed(state.creations)]
+    return making + [job_info(job) for job in reversed(state.jobs)]
+
+
 def quit_server(state: State, arguments: Arguments) -> WaitForShutdown:
     """End."""
     return shut_down(state, "host-qmp-quit")
@@ -89,6 +96,8 @@ def shut_down(state: State, reason: str) -> WaitForShutdown:
     for job in state.jobs:
         if not job.over:
             ending.cancel(job)
+    for creation in state.creations:
+        creation.cancelled = True
     return WaitForShutdown({}, state)
 
 
@@ -110,7 +119,7 @@ COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     **verbs.COMMANDS,
     **bitmap_commands.COMMANDS,
     "query-block-jobs": query_block_jobs,
-    "query-jobs": lambda state, _: [job_info(job) for job in reversed(state.jobs)],
+    "query-jobs": query_jobs,
     "query-block": query_block,
     "query-named-block-nodes": query_named_block_nodes,
     "query-blockstats": query_blockstats,
@@ -119,6 +128,7 @@ COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "query-name": lambda state, _: {},
     "stop": run_state.stop,
     "cont": run_state.cont,
+    "blockdev-create": blockdev_create,
     "blockdev-add": block_commands.blockdev_add,
     "blockdev-del": block_commands.blockdev_del,
     "blockdev-reopen": blockdev_reopen,

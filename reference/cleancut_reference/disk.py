@@ -19,7 +19,15 @@ from cleancut_reference.image.allocation import allocation
 from cleancut_reference.image.image import Bitmap, Image, ImageError
 from cleancut_reference.image.qcow2.image import Qcow2Image
 from cleancut_reference.image_bitmaps import drop_bitmap, store_bitmaps
-from cleancut_reference.opening import Files, Opener, OpenError, OpenNode, format_image, keep
+from cleancut_reference.opening import (
+    Files,
+    Opener,
+    OpenError,
+    OpenNode,
+    format_image,
+    keep,
+    make_image,
+)
 from cleancut_reference.query_image import info
 from cleancut_reference.snapshots import change_snapshots
 
@@ -95,6 +103,8 @@ class Disk:
                     store_bitmaps(self.nodes[name].image, bitmaps)
             case Op.INFO:
                 return {name: self._info(name) for name in request.nodes}
+            case Op.MAKE:
+                return {request.node: {"size": make_image(self.nodes[request.node], request)}}
             case Op.WRITTEN:
                 return {name: self._written(name) for name in request.nodes}
             case _:

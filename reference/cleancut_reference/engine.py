@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from itertools import chain
 from typing import Any, Final
 
-from cleancut_reference import devices, exports
+from cleancut_reference import creating, devices, exports
 from cleancut_reference.block import guest
 from cleancut_reference.block.gates import pass_gates, throttled_until_ns
 from cleancut_reference.block.request import Outcome
@@ -76,8 +76,8 @@ class Engine:
         jobs = [self._job_steps(job) for job in self.state.jobs]
         groups = [ending.group_steps(self.state, group) for group in self.state.groups()]
         others = [pass_gates(self.state, steps) for steps in (*guests, *jobs, *groups)]
-        edges = exports.steps(self.state), devices.steps(self.state)
-        return [self._command_steps(), *edges, *others]
+        rare = (part.steps(self.state) for part in (exports, devices, creating))
+        return [self._command_steps(), *rare, *others]
 
     def _job_steps(self, job: Job) -> Iterator[Step]:
         yield from backup.steps(self.state, job)

@@ -291,6 +291,15 @@ def format_image(node: OpenNode, request: DiskRequest, backing: Image | None) ->
         keep(node)
 
 
+def make_image(node: OpenNode, request: DiskRequest) -> int:
+    """Make a new qcow2 image in what a node holds; returns the size of that."""
+    store, options = Layer(node.store), CreateOptions(request.length_bytes, **request.options)
+    create_qcow2(store, node.image.name, options).flush()
+    if store.read(0, len(QCOW2_MAGIC)) != QCOW2_MAGIC:  # it keeps nothing
+        raise ImageError(node.image.name, "format", "Image is not in qcow2 format")
+    return round_up(store.size_bytes, SECTOR_BYTES)
+
+
 def keep(node: OpenNode) -> None:
     """The files below a node stay, even if OPEN has made them."""
     for file in node.files:

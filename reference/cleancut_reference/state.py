@@ -1,16 +1,21 @@
 """All that the engine knows."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
 from cleancut_reference.block.graph import Graph
 from cleancut_reference.block.node import GuestDevice
+from cleancut_reference.errors import generic
+from cleancut_reference.jobs.creation import Creation
 from cleancut_reference.jobs.group import Group
 from cleancut_reference.jobs.job import CLUSTER_BYTES, Job
 from cleancut_reference.nbd.export import Export
 from cleancut_reference.outputs import Output
+from cleancut_spec import cites
 
 MAX_CHUNK_BYTES: Final = 1 << 20
+_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class State:
     graph: Graph = field(default_factory=Graph)
     options: Options = field(default_factory=Options)
     jobs: list[Job] = field(default_factory=list)
+    creations: list[Creation] = field(default_factory=list)  # jobs that make images, oldest first
     now_ns: int = 0
     outbox: list[Output] = field(default_factory=list)
     next_request: int = 1
@@ -43,6 +49,18 @@ class State:
     def job(self, job_id: str) -> Job | None:
         """The job with this id."""
         return next((job for job in self.jobs if job.id == job_id), None)
+
+    @cites("JOB-ID-1")
+    def check_job_id(self, job_id: str) -> None:
+        """Refuse a job's name that is ill-formed or taken; raises QmpError."""
+        if not _ID.fullmatch(job_id):
+            raise generic(f"Invalid job ID '{job_id}'")
+        if self.job(job_id) is not None or self.creation(job_id) is not None:
+            raise generic(f"Job ID '{job_id}' already in use")
+
+    def creation(self, job_id: str) -> Creation | None:
+        """The job with this id that makes an image."""
+        return next((job for job in self.creations if job.id == job_id), None)
 
     def groups(self) -> list[Group]:
         """The groups of jobs that complete together."""

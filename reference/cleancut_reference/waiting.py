@@ -65,7 +65,8 @@ class WaitForShutdown(Wait):
     def done(self) -> bool:
         """A job that nobody has dismissed holds nothing up."""
         jobs_over = all(job.over for job in self.state.jobs)
-        self.state.shut_down = jobs_over and not self.state.exports
+        made = all(creation.over for creation in self.state.creations)
+        self.state.shut_down = jobs_over and made and not self.state.exports
         return self.state.shut_down
 
 

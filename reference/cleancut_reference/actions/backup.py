@@ -1,6 +1,5 @@
 """The `drive-backup` and `blockdev-backup` actions: prepare makes the job, commit starts it."""
 
-import re
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -26,8 +25,6 @@ from cleancut_spec.jobs import Status
 from cleancut_spec.schedule import Label
 
 MAX_WORKERS: Final = 2**31 - 1
-
-_JOB_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 
 
 @dataclass(slots=True, eq=False)
@@ -177,17 +174,13 @@ def _check_together(state: State, backup: Backup, source: Node, target: Node) ->
         raise errors.generic(f"{too_small} cluster size ({cluster_bytes})")
 
 
-@cites("JOB-ID-1")
 def _check_id(state: State, backup: Backup, source: Node) -> str:
     """The job's name, by default the drive's; raises QmpError where it cannot be."""
     job_id = backup.settings.id
     if job_id is None:
         drive = state.graph.drive_of(source)
         job_id = drive.name if drive else ""
-    if not _JOB_ID.fullmatch(job_id):
-        raise errors.generic(f"Invalid job ID '{job_id}'")
-    if state.job(job_id) is not None:
-        raise errors.generic(f"Job ID '{job_id}' already in use")
+    state.check_job_id(job_id)
     return job_id
 
 

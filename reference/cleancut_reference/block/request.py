@@ -27,6 +27,7 @@ class Op(StrEnum):
     INFO = "info"
     WRITTEN = "written"
     KEEP = "keep"
+    MAKE = "make"
     SET_BACKING = "set-backing"
     SNAPSHOT = "snapshot"
     DELETE_SNAPSHOT = "delete-snapshot"
@@ -93,8 +94,9 @@ class DiskRequest:
     NBD server's socket and no image. With `compress` a WRITE stores compressed clusters. STATUS
     asks where the image shows data and where zeros, LAYER what it holds itself. STORE_BITMAPS puts
     `bitmaps` into the images of the nodes with these names, as CLOSE does before it closes them.
-    INFO and WRITTEN ask what queries show of `nodes`: of their images, and how far those have been
-    written.
+    MAKE makes a new qcow2 image in what the node holds, which itself stays what it is; it answers
+    the `size` of that. INFO and WRITTEN ask what queries show of `nodes`: of their images, and how
+    far those have been written.
     """
 
     op: Op

@@ -7,7 +7,7 @@ that does not exist is named, and in that only `block-job-cancel` spares a pause
 from collections.abc import Callable
 from typing import Any, Final
 
-from cleancut_reference import errors
+from cleancut_reference import creating, errors
 from cleancut_reference.jobs import ending
 from cleancut_reference.jobs.job import Job
 from cleancut_reference.jobs.waiting import Finalize, WaitForEnd, WaitForPause
@@ -117,29 +117,39 @@ def dismiss(state: State, job: Job) -> Any:
     return {}
 
 
-def _of(
-    find: Callable[[State, str], Job], key: str, verb: Callable[[State, Job], Any]
-) -> Callable[[State, Arguments], Any]:
-    """The command that finds a job by this argument and asks this of it."""
+def _block_job(key: str, verb: Callable[[State, Job], Any]) -> Callable[[State, Arguments], Any]:
+    """The command that finds a block job by this argument and asks this of it."""
 
     def command(state: State, arguments: Arguments) -> Any:
-        return verb(state, find(state, arguments[key]))
+        return verb(state, find_block_job(state, arguments[key]))
+
+    return command
+
+
+def _job(word: Verb, verb: Callable[[State, Job], Any]) -> Callable[[State, Arguments], Any]:
+    """The command that finds a job of any kind by its id and asks this of it."""
+
+    def command(state: State, arguments: Arguments) -> Any:
+        creation = state.creation(arguments["id"])
+        if creation is not None:
+            return creating.ask(state, creation, word)
+        return verb(state, find_job(state, arguments["id"]))
 
     return command
 
 
 COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "block-job-cancel": block_job_cancel,
-    "block-job-pause": _of(find_block_job, "device", pause),
-    "block-job-resume": _of(find_block_job, "device", resume),
+    "block-job-pause": _block_job("device", pause),
+    "block-job-resume": _block_job("device", resume),
     "block-job-set-speed": block_job_set_speed,
-    "block-job-complete": _of(find_block_job, "device", complete),
-    "block-job-finalize": _of(find_block_job, "id", finalize),
-    "block-job-dismiss": _of(find_block_job, "id", dismiss),
-    "job-cancel": _of(find_job, "id", cancel),
-    "job-pause": _of(find_job, "id", pause),
-    "job-resume": _of(find_job, "id", resume),
-    "job-complete": _of(find_job, "id", complete),
-    "job-finalize": _of(find_job, "id", finalize),
-    "job-dismiss": _of(find_job, "id", dismiss),
+    "block-job-complete": _block_job("device", complete),
+    "block-job-finalize": _block_job("id", finalize),
+    "block-job-dismiss": _block_job("id", dismiss),
+    "job-cancel": _job(Verb.CANCEL, cancel),
+    "job-pause": _job(Verb.PAUSE, pause),
+    "job-resume": _job(Verb.RESUME, resume),
+    "job-complete": _job(Verb.COMPLETE, complete),
+    "job-finalize": _job(Verb.FINALIZE, finalize),
+    "job-dismiss": _job(Verb.DISMISS, dismiss),
 }
