@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from cleancut_reference.state import Options
 from tests.engine_harness import Harness
-from tests.pair import needs_qemu, pair
+from tests.image_harness import needs_qemu_img
+from tests.pair import PC, needs_qemu, pair
 
 NODES = [
     "driver=file,node-name=pf,filename=t.img",
@@ -63,6 +64,76 @@ blockdev-del {"node-name": "nt2"}
 transaction {"actions": [{"type": "blockdev-backup", "data": {"device": "d1", "sync": "full"}}]}
 """.strip().splitlines()
 
+#: Formats, a guest's devices, an export stand on the nodes in question.
+IN_USE = [
+    "-blockdev", "driver=file,node-name=pf,filename=t.img",
+    "-blockdev", "driver=raw,node-name=p,file=pf",
+    "-blockdev", "driver=null-co,node-name=nt,size=4194304",
+    "-blockdev", "driver=null-co,node-name=nt2,size=4194304",
+    "-blockdev", "driver=null-co,node-name=dr2,size=4194304",
+    "-blockdev", "driver=file,node-name=df,filename=dd.img",
+    "-blockdev", "driver=raw,node-name=dr,file=df",
+    "-device", "virtio-blk-pci,drive=dr,id=vdr", "-device", "virtio-blk-pci,drive=d1",
+    "-device", "virtio-blk-pci,drive=dr2",
+    "-blockdev", "driver=file,node-name=qf,filename=q2.qcow2",
+    "-blockdev", "driver=qcow2,node-name=qq,file=qf",
+    "-blockdev", "driver=null-co,node-name=nq,size=196624",
+]  # fmt: skip
+PREPARE = "truncate -s 4M dd.img; qemu-img create -q -f qcow2 q2.qcow2 4M"
+
+OF_AND_TO_NODES_IN_USE = """
+blockdev-backup {"device": "pf", "target": "nt", "sync": "none", "job-id": "a"}
+hmp qemu-io p "write -q 0 64k"
+blockdev-backup {"device": "p", "target": "nt2", "sync": "none", "job-id": "b"}
+job-cancel {"id": "b"}
+job-cancel {"id": "a"}
+blockdev-backup {"device": "d0", "target": "pf", "sync": "none", "job-id": "a"}
+hmp qemu-io p "write -q 0 64k"
+hmp qemu-io p "read -q 0 64k"
+blockdev-backup {"device": "p", "target": "nt2", "sync": "none", "job-id": "b"}
+job-cancel {"id": "b"}
+job-cancel {"id": "a"}
+blockdev-backup {"device": "qf", "target": "nq", "sync": "none", "job-id": "a"}
+job-cancel {"id": "a"}
+blockdev-backup {"device": "nq", "target": "qf", "sync": "none", "job-id": "a"}
+job-cancel {"id": "a"}
+nbd-server-start {"addr": {"type": "unix", "data": {"path": "n"}}}
+block-export-add {"type": "nbd", "id": "e", "node-name": "p"}
+blockdev-backup {"device": "pf", "target": "nt", "sync": "none", "job-id": "a"}
+job-cancel {"id": "a"}
+blockdev-backup {"device": "d0", "target": "pf", "sync": "none", "job-id": "a"}
+job-cancel {"id": "a"}
+block-export-add {"type": "nbd", "id": "w", "node-name": "p", "writable": true}
+blockdev-backup {"device": "pf", "target": "nt", "sync": "none", "job-id": "a"}
+job-cancel {"id": "a"}
+blockdev-backup {"device": "d0", "target": "pf", "sync": "none", "job-id": "a"}
+job-cancel {"id": "a"}
+blockdev-backup {"device": "d0", "target": "p", "sync": "none", "job-id": "a"}
+job-cancel {"id": "a"}
+blockdev-backup {"device": "p", "target": "nt", "sync": "none", "job-id": "a"}
+blockdev-backup {"device": "pf", "target": "nt2", "sync": "none", "job-id": "b"}
+job-cancel {"id": "b"}
+blockdev-backup {"device": "d0", "target": "pf", "sync": "none", "job-id": "c"}
+job-cancel {"id": "c"}
+job-cancel {"id": "a"}
+blockdev-backup {"device": "df", "target": "nt", "sync": "none", "job-id": "a"}
+job-cancel {"id": "a"}
+blockdev-backup {"device": "d0", "target": "df", "sync": "none", "job-id": "a"}
+job-cancel {"id": "a"}
+drive-backup {"device": "df", "target": "new.img", "format": "raw", "sync": "full", "job-id": "a"}
+job-cancel {"id": "a"}
+blockdev-backup {"device": "d0", "target": "dr", "sync": "none", "job-id": "a"}
+blockdev-backup {"device": "d0", "target": "d1", "sync": "none", "job-id": "a"}
+blockdev-backup {"device": "dr2", "target": "d1", "sync": "none", "job-id": "a"}
+hmp qemu-io dr "write -q 0 1k"
+hmp qemu-io dr2 "write -q 0 1k"
+hmp qemu-io df "write -q 0 1k"
+block-export-add {"type": "nbd", "id": "w2", "node-name": "dr", "name": "w2", "writable": true}
+block-export-add {"type": "nbd", "id": "w3", "node-name": "df", "name": "w3", "writable": true}
+block_resize {"node-name": "dr", "size": 1048576}
+block_resize {"node-name": "df", "size": 1048576}
+""".strip().splitlines()
+
 
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -74,6 +145,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_replies_are_those_of_qemu(folder: Path) -> None:
     with pair(folder, *(word for node in NODES for word in ("-blockdev", node))) as both:
         both.compare(*DIALOGUE)
+
+
+@pytest.mark.qemu
+@needs_qemu
+@needs_qemu_img
+def test_nodes_in_use_are_refused_as_in_qemu(folder: Path) -> None:
+    with pair(folder, *IN_USE, machine=PC, prepare=PREPARE) as both:
+        both.compare(*OF_AND_TO_NODES_IN_USE)
 
 
 @pytest.mark.qemu

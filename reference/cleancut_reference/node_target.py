@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cleancut_reference import errors
-from cleancut_reference.block.graph import Graph
+from cleancut_reference.block.graph import Graph, used_by
 from cleancut_reference.block.node import Node
 from cleancut_reference.block.request import Outcome
 from cleancut_reference.errors import QmpError
@@ -51,27 +51,17 @@ def _check_permissions(graph: Graph, source: Node, target: Node) -> None:
     name = target.name
     needs = f"node '{graph.new_name()}' (uses node '{name}' as 'target' child)"
     try:
+        for parent in graph.parents(target):
+            if isinstance(parent, Node) and parent.driver == "qcow2" and not parent.read_only:
+                raise errors.permission_conflict(name, "resize", used_by(parent, target), needs)
         graph.check_permission(target, "write", needs)
     except QmpError as error:
         raise errors.generic(f"Could not create node: {error.desc}") from None
-    for parent, child in _chain(source):
+    for parent, child in source.down():
         if child is target:
-            raise errors.permission_conflict(name, "write", needs, _uses(parent.name, name))
-    for parent, child in _chain(target):
+            raise errors.permission_conflict(name, "write", needs, used_by(parent, child))
+    for parent, child in target.down():
         if child is source:
-            below = _uses(parent.name, child.name)
-            above = _uses(graph.new_name(), child.name)
+            above = f"node '{graph.new_name()}' (uses node '{child.name}' as 'file' child)"
+            below = used_by(parent, child)
             raise errors.permission_conflict(child.name, "write", below, above)
-
-
-def _uses(parent: str, child: str) -> str:
-    return f"node '{parent}' (uses node '{child}' as 'file' child)"
-
-
-def _chain(node: Node) -> list[tuple[Node, Node]]:
-    """Each node below this one that keeps its content, with the one that stands on it."""
-    found = []
-    while node.primary is not None:
-        found.append((node, node.primary))
-        node = node.primary
-    return found

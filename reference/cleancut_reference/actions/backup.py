@@ -114,6 +114,7 @@ def _make_job(state: State, backup: Backup, source: Node, outcome: Outcome) -> N
         scope.check_bitmap(bitmap)
         _check_together(state, backup, source, target)
         job_id = _check_id(state, backup, source)
+        graph.check_unwritten(source)
     except QmpError:
         backup.target.abandon(graph, target)
         raise

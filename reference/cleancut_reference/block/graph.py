@@ -195,18 +195,26 @@ class Graph:
         `without` is a parent that is not asked.
         """
         for parent in self.parents(node):
-            if isinstance(parent, Drive) or parent is without or self._shares(parent, node):
-                continue
-            role = next(role for role, child in parent.children.items() if child is node)
-            holder = f"node '{parent.name}' (uses node '{node.name}' as '{role}' child)"
-            raise errors.permission_conflict(node.name, permission, needs, holder)
+            if parent is not without and not self._shares(parent, node, permission):
+                holder = used_by(parent, node)
+                raise errors.permission_conflict(node.name, permission, needs, holder)
 
-    def _shares(self, parent: Node, node: Node) -> bool:
-        """Whether a node lets others write to its child."""
+    def _shares(self, parent: Node | Drive, node: Node, permission: str) -> bool:
+        """Whether what stands on a node lets others do this: a guest's device writes alone."""
+        if isinstance(parent, Drive):
+            return parent.device is None or permission == "resize"
         if parent.driver == "copy-before-write":
             return parent.children["target"] is node
-        above = (one for one in self.parents(parent) if isinstance(one, Node))
-        return parent.below is node and all(self._shares(one, parent) for one in above)
+        above = self.parents(parent)
+        return parent.below is node and all(self._shares(one, parent, permission) for one in above)
+
+    def check_unwritten(self, source: Node) -> None:
+        """Refuse a source below which a job writes its backup; raises QmpError."""
+        for parent, child in source.down():
+            for writer in self.parents(child):
+                if isinstance(writer, Node) and writer.children.get("target") is child:
+                    needs, holder = used_by(writer, child), used_by(parent, child)
+                    raise errors.permission_conflict(child.name, "write", needs, holder)
 
     def block(self, node: Node, reason: str, owner: object) -> None:
         """From now on commands on the node are refused for this reason."""
@@ -220,6 +228,16 @@ class Graph:
     def identities(self) -> set[str]:
         """The files that nodes have open."""
         return {node.identity for node in self.nodes.values() if node.identity}
+
+
+def used_by(parent: Node | Drive, child: Node) -> str:
+    """How an error tells who stands on a node, and as what."""
+    if isinstance(parent, Drive):
+        device = parent.name or (parent.device.qdev if parent.device else "")
+        who = f"block device '{device}'" if device else "an unnamed block device"
+        return f"{who} (uses node '{child.name}' as 'root' child)"
+    role = next(role for role, node in parent.children.items() if node is child)
+    return f"node '{parent.name}' (uses node '{child.name}' as '{role}' child)"
 
 
 def files_below(node: Node) -> set[str]:

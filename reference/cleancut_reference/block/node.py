@@ -100,6 +100,13 @@ class Node:
         role = TRANSPARENT[self.driver] if self.driver in FILTERS else "backing"
         return self.children.get(role)
 
+    def down(self) -> Iterator[tuple[Node, Node]]:
+        """Each node on which requests go on, with the one that passes them to it."""
+        node = self
+        while node.primary is not None:
+            yield node, node.primary
+            node = node.primary
+
     def chain(self) -> Iterator[Node]:
         """This node, and one after the other the images below it in the backing chain."""
         node: Node | None = self
