@@ -18,6 +18,7 @@ from cleancut_reference.state import State
 
 Arguments = dict[str, Any]
 
+MAX_BYTES: Final = (1 << 63) - (1 << 30)  # of any image
 _ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 
 
@@ -76,6 +77,8 @@ def block_resize(state: State, arguments: Arguments) -> Work:
     size_bytes = arguments["size"]
     if size_bytes < 0:
         raise errors.generic("Parameter 'size' expects a >0 size")
+    if size_bytes > MAX_BYTES:
+        raise errors.generic(f"offset({size_bytes}) exceeds maximum({MAX_BYTES})")
     if node.blockers or any(
         isinstance(parent, Node) and parent.children.get("backing") is node
         for parent in state.graph.parents(node)
@@ -86,21 +89,24 @@ def block_resize(state: State, arguments: Arguments) -> Work:
     check_may_resize(state, node)
     if node.read_only:
         raise errors.generic("Image is read-only")
-    _check_bitmaps(node)
+    _check_image(node, size_bytes)
     if node.protocol == "null-co":
         raise errors.generic("Image format driver does not support resize")
     outcome = yield DiskRequest(Op.RESIZE, node.name, length_bytes=size_bytes)
     if isinstance(outcome, Failed):
-        raise errors.generic(outcome.desc or errors.strerror(outcome.errno))
-    for below in node.same_bytes():
-        below.size_bytes = round_up(size_bytes, SECTOR_BYTES)
-        for bitmap in below.bitmaps:
-            bitmap.resize(below.size_bytes)
+        told = f"Could not resize file: {errors.strerror(outcome.errno)}"
+        raise errors.generic(outcome.desc or told)
+    for each in state.graph.of_same_bytes(node):
+        each.size_bytes = round_up(size_bytes, SECTOR_BYTES)
+        for bitmap in each.bitmaps:
+            bitmap.resize(each.size_bytes)
     return {}
 
 
-def _check_bitmaps(node: Node) -> None:
-    """Refuse to resize an image with bitmaps whose bits cannot be changed; raises QmpError."""
+def _check_image(node: Node, size_bytes: int) -> None:
+    """Refuse a size that the image cannot have, or bitmaps that cannot follow; raises QmpError."""
+    if node.driver == "qcow2" and size_bytes % SECTOR_BYTES:
+        raise errors.generic(f"The new size must be a multiple of {SECTOR_BYTES}")
     for bitmap in node.bitmaps:
         if bitmap.persistent:
             check_free(bitmap)

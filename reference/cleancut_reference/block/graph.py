@@ -134,6 +134,10 @@ class Graph:
         drive = self.drive(name)
         return drive.root if drive is not None else self.nodes.get(name)
 
+    def of_same_bytes(self, node: Node) -> list[Node]:
+        """The nodes, above and below, that hold the same bytes at the same places."""
+        return [other for other in self.nodes.values() if other.traffic is node.traffic]
+
     def drive_of(self, node: Node) -> Drive | None:
         """The drive with a name whose root this node is."""
         return next((drive for drive in self.drives if drive.name and drive.root is node), None)
@@ -202,7 +206,8 @@ class Graph:
     def _shares(self, parent: Node | Drive, node: Node, permission: str) -> bool:
         """Whether what stands on a node lets others do this: a guest's device writes alone."""
         if isinstance(parent, Drive):
-            return parent.device is None or permission == "resize"
+            named = bool(parent.name or parent.device)  # clients of an export know the size
+            return named if permission == "resize" else parent.device is None
         if parent.driver == "copy-before-write":
             return parent.children["target"] is node
         above = self.parents(parent)

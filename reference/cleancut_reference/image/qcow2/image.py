@@ -32,7 +32,7 @@ from cleancut_reference.image.store import Data
 def check_size(name: str, geometry: Geometry, size_bytes: int) -> None:
     """Refuse a size of a disk that no L1 table can map."""
     if size_bytes < 0 or geometry.l1_entries(size_bytes) * ENTRY_BYTES > MAX_L1_BYTES:
-        desc = f"{size_bytes} bytes need too large an L1 table; use larger clusters"
+        desc = "Failed to grow the L1 table: File too large"
         raise ImageError(name, "size", desc)
 
 
@@ -136,8 +136,6 @@ class Qcow2Image:
     def resize(self, size_bytes: int) -> None:
         """Change the size that the guest sees; new space reads as zeros."""
         check_size(self.name, self._metadata.geometry, size_bytes)
-        if size_bytes < self.size_bytes and self._snapshots:
-            raise ImageError(self.name, "size", "an image with snapshots cannot be shrunk")
         self._begin_change()
         if size_bytes < self.size_bytes:
             self._shrink(size_bytes)
