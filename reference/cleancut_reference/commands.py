@@ -73,7 +73,7 @@ def _alone(kind: str, state: State, arguments: Arguments) -> Transaction:
 @cites("JOB-LIST-1")
 def query_block_jobs(state: State, arguments: Arguments) -> Any:
     """The jobs, newest first."""
-    return [block_job_info(state, job) for job in reversed(state.jobs)]
+    return [block_job_info(job) for job in reversed(state.jobs)]
 
 
 def query_jobs(state: State, arguments: Arguments) -> Any:
@@ -128,6 +128,7 @@ COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "query-name": lambda state, _: {},
     "stop": run_state.stop,
     "cont": run_state.cont,
+    "migrate-pause": run_state.migrate_pause,
     "blockdev-create": blockdev_create,
     "blockdev-add": block_commands.blockdev_add,
     "blockdev-del": block_commands.blockdev_del,

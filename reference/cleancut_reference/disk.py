@@ -107,6 +107,8 @@ class Disk:
                 return {request.node: {"size": make_image(self.nodes[request.node], request)}}
             case Op.WRITTEN:
                 return {name: self._written(name) for name in request.nodes}
+            case Op.LISTEN:
+                pass  # that is nothing for a disk
             case _:
                 self._change(self.nodes[request.node], request)
         return None

@@ -44,8 +44,14 @@ class Engine:
 
     @cites("QMP-ORDER-1")
     def receive(self, request: Request, answer: Any = None) -> None:
-        """A command has arrived; it waits its turn, even if its `answer` is known by now."""
-        self._queue.append((request, answer))
+        """A command has arrived; it waits its turn, even if its `answer` is known by now.
+
+        One that is out of band does not wait.
+        """
+        if answer is None and "exec-oob" in request:
+            self.state.outbox.append(_reply_to(request, self._result(request["exec-oob"], request)))
+        else:
+            self._queue.append((request, answer))
 
     def hang_up(self) -> None:
         """The client has gone: what it queued is dropped, what it began goes on unanswered."""
@@ -112,10 +118,8 @@ class Engine:
         def run(_: Outcome) -> Label | None:
             self._request, result = self._queue.popleft()
             self._unheard = self._request is _HOST_SIGNAL
-            try:
-                result = self._execute(self._request) if result is None else result
-            except QmpError as error:
-                result = error
+            if result is None:
+                result = self._execute(self._request)
             if isinstance(result, Generator):
                 result = Procedure(result)
             if isinstance(result, Transaction | Wait | Procedure):
@@ -126,16 +130,22 @@ class Engine:
 
         return Step(label, run)
 
-    @cites("QMP-UNKNOWN-1", "ARG-TYPE-1")
     def _execute(self, request: Request) -> Any:
         if request is _HOST_SIGNAL:
             return shut_down(self.state, "host-signal")
-        name = request["execute"]
-        if name not in COMMANDS:
-            raise command_not_found(f"The command {name} has not been found")
-        arguments = request.get("arguments", {})
-        check_arguments(name, arguments)
-        return COMMANDS[name](self.state, arguments)
+        return self._result(request["execute"], request)
+
+    @cites("QMP-UNKNOWN-1", "ARG-TYPE-1")
+    def _result(self, name: str, request: Request) -> Any:
+        """What a command returns, or waits for, or why it is refused."""
+        try:
+            if name not in COMMANDS:
+                raise command_not_found(f"The command {name} has not been found")
+            arguments = request.get("arguments", {})
+            check_arguments(name, arguments)
+            return COMMANDS[name](self.state, arguments)
+        except QmpError as error:
+            return error
 
     @cites("QMP-ALIVE-1")
     def _settle(self) -> None:
@@ -146,17 +156,21 @@ class Engine:
             if self.state.shut_down:
                 self.state.outbox.append(Shutdown())
 
-    @cites("QMP-ID-1")
     def _reply(self, result: Any) -> None:
         request, self._request = self._request, {}
         if self._unheard:
             self._unheard = False
             return
-        body: dict[str, Any]
-        if isinstance(result, QmpError):
-            body = {"error": {"class": result.kind, "desc": result.desc}}
-        else:
-            body = {"return": result}
-        if "id" in request:
-            body["id"] = request["id"]
-        self.state.outbox.append(Reply(body))
+        self.state.outbox.append(_reply_to(request, result))
+
+
+@cites("QMP-ID-1")
+def _reply_to(request: Request, result: Any) -> Reply:
+    body: dict[str, Any]
+    if isinstance(result, QmpError):
+        body = {"error": {"class": result.kind, "desc": result.desc}}
+    else:
+        body = {"return": result}
+    if "id" in request:
+        body["id"] = request["id"]
+    return Reply(body)

@@ -8,21 +8,20 @@ from cleancut_reference.block.node import Drive, Node
 from cleancut_reference.block.request import DiskRequest, Op, Outcome
 from cleancut_reference.block.values import as_bool
 from cleancut_reference.errors import strerror
-from cleancut_reference.jobs.backup import may_claim
 from cleancut_reference.jobs.job import Job
 from cleancut_reference.state import State
 from cleancut_spec import cites
 
 
 @cites("JOB-LIST-1", "JOB-PROGRESS-1", "POLICY-STOP-1")
-def block_job_info(state: State, job: Job) -> dict[str, Any]:
+def block_job_info(job: Job) -> dict[str, Any]:
     """One entry of `query-block-jobs`."""
     return {
         "type": "backup",
         "device": job.id,
         "len": job.length_bytes,
         "offset": job.offset_bytes,
-        "busy": bool(job.in_flight) or may_claim(state, job),
+        "busy": False,  # the job itself waits, for its copies and for its time
         "paused": job.user_paused,
         "speed": job.speed_bytes_per_s,
         "io-status": job.io_status,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cleancut_reference.errors import generic
 from cleancut_reference.outputs import Event
 from cleancut_reference.state import State
 
@@ -18,6 +19,11 @@ def stop(state: State, arguments: dict[str, Any]) -> Any:
         state.run_state = "paused"
         state.outbox.append(Event("STOP", {}))
     return {}
+
+
+def migrate_pause(state: State, arguments: dict[str, Any]) -> Any:
+    """Always refused: nothing migrates. The one command that may come out of band."""
+    raise generic("migrate-pause is currently only supported during postcopy-active state")
 
 
 def cont(state: State, arguments: dict[str, Any]) -> Any:

@@ -62,7 +62,9 @@ class Player:
 
     def __init__(self, recording: Recording, folder: Path, choose: Choose | None = None) -> None:
         words = [word.replace(IMAGES, str(folder)) for word in recording.command_line[1:]]
-        self._machine = assemble(read_plan(words).wanted)
+        wanted = read_plan(words).wanted
+        wanted.image_root = Path("/")  # QEMU has none
+        self._machine = assemble(wanted)
         self._machine._choose = choose = choose or InParallel()
         workers = WORKERS if isinstance(choose, InParallel) else 1
         self._machine.engine.state.options = Options(workers=workers)

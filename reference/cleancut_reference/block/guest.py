@@ -30,7 +30,7 @@ def submit(
     data: bytes = b"",
     report: Callable[[str, bytes, int], str] | None = None,
 ) -> GuestRequest:
-    """A guest request arrives; one that cannot be is answered at once."""
+    """A guest request arrives; one that cannot be, or means nothing, is answered at once."""
     request = GuestRequest(state.next_request, drive, op, offset_bytes, length_bytes, data)
     request.report, request.arrived_ns = report, state.now_ns
     state.next_request += 1
@@ -40,6 +40,8 @@ def submit(
         _answer(state, request, "EIO")
     elif op.changes and drive.root.read_only:
         _answer(state, request, "EPERM")
+    elif op is GuestOp.DISCARD and not drive.root.unmaps:
+        _answer(state, request)
     else:
         drive.root.traffic.requests.append(request)
     return request
@@ -99,7 +101,8 @@ def root(request: GuestRequest) -> Node:
 @cites("GUEST-LIVE-1", "TX-RELEASE-1")
 def may_start(state: State, traffic: Traffic, request: GuestRequest) -> bool:
     """Whether a request that has arrived may start: only a drain or an overlap holds it back."""
-    cluster_bytes = state.options.cluster_bytes
+    jobs = (job for job in state.jobs if job.source.traffic is traffic)
+    cluster_bytes = max(state.options.cluster_bytes, *(job.cluster_bytes for job in jobs), 0)
     earlier = traffic.requests[: traffic.requests.index(request)]
     return (
         not traffic.drained

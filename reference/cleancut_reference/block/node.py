@@ -129,6 +129,11 @@ class Node:
         return self.children["file"].takes_compressed if throttled else self.driver == "qcow2"
 
     @property
+    def unmaps(self) -> bool:
+        """Whether discards are passed on: only where the node's option `discard` says so."""
+        return self.options.get("discard") in ("unmap", "on")
+
+    @property
     def performer(self) -> Node:
         """The node that requests to this one are performed at: below copy-before-write filters."""
         node = self

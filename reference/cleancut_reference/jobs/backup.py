@@ -66,8 +66,9 @@ def _claim(state: State, job: Job, first: int) -> Step:
         end = clear_run(job.copied, first, limit)
         end = next((at for at in range(first + 1, end) if is_claimed(job, at)), end)
         job.in_flight.append(Copy(first, end))
-        length_bytes = (end - first) * job.cluster_bytes
-        job.not_before_ns = state.now_ns + delay_ns(length_bytes, job.speed_bytes_per_s)
+        if any(not is_claimed(job, left) for left in job.remaining_clusters()):
+            length_bytes = (end - first) * job.cluster_bytes
+            job.not_before_ns = state.now_ns + delay_ns(length_bytes, job.speed_bytes_per_s)
         return label
 
     return Step(label, run)

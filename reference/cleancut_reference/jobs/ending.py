@@ -27,7 +27,7 @@ def steps(state: State, job: Job) -> Iterator[Step]:
     if job.ending:
         if may_abort(job):
             yield _abort(state, job)
-    elif may_finish(job):
+    elif may_finish(state, job):
         yield _finish(state, job)
     elif job.status is Status.PENDING and job.group is None and job.settings.auto_finalize:
         yield completing(state, Label("complete", job.index), [job])
@@ -64,8 +64,10 @@ def cancel(job: Job) -> None:
     job.io_status = "ok"
 
 
-def may_finish(job: Job) -> bool:
-    """Whether all is copied and nothing is in flight."""
+def may_finish(state: State, job: Job) -> bool:
+    """Whether all is copied and nothing is in flight; a job that sleeps finishes when it wakes."""
+    if state.now_ns < job.not_before_ns:
+        return False
     traffic = job.source.traffic
     at_rest = not (job.in_flight or traffic.cbw_in_flight or traffic.drained)
     running = job.status is Status.RUNNING and not job.user_paused

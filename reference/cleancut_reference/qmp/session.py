@@ -16,7 +16,7 @@ _MEMBERS: Final = {
 }
 _OUT_OF_BAND: Final = _MEMBERS | {"exec-oob": (str, "a string")}
 
-#: What a client may enable: commands out of band, though here none can be.
+#: What a client may enable: commands out of band.
 CAPABILITIES: Final = ("oob",)
 
 
@@ -51,7 +51,7 @@ class Session:
             if not isinstance(value, kind):
                 raise generic(f"QMP input member '{name}' must be {text}")
         if "exec-oob" in request:
-            raise _not_out_of_band(request)
+            return _check_out_of_band(request)
         if "execute" not in request:
             raise generic("QMP input lacks member 'execute'")
         if request["execute"] == "qmp_capabilities":
@@ -70,11 +70,12 @@ class Session:
         return {}
 
 
-def _not_out_of_band(request: dict[str, Any]) -> QmpError:
-    """Why a command is not executed out of band."""
+def _check_out_of_band(request: dict[str, Any]) -> None:
+    """Refuse a command that cannot be executed out of band; raises QmpError."""
     name = request["exec-oob"]
     if "execute" in request:
-        return generic("QMP input member 'exec-oob' clashes with 'execute'")
+        raise generic("QMP input member 'exec-oob' clashes with 'execute'")
     if name not in schema():
-        return command_not_found(f"The command {name} has not been found")
-    return generic(f"The command {name} does not support OOB")
+        raise command_not_found(f"The command {name} has not been found")
+    if not schema()[name].get("allow-oob"):
+        raise generic(f"The command {name} does not support OOB")

@@ -49,10 +49,10 @@ def stops_at_pause_only_in_words() -> None:
     replace(backup, "may_park", lambda job: False)
     right = ending.may_finish
 
-    def finish(job: Job) -> bool:
+    def finish(state: State, job: Job) -> bool:
         paused, job.user_paused = job.user_paused, False
         try:
-            return right(job)
+            return right(state, job)
         finally:
             job.user_paused = paused
 
