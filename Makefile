@@ -41,8 +41,9 @@ lint: $(STAMP)
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports >$(VENV)/imports.log 2>&1 || { cat $(VENV)/imports.log; exit 1; }
 
-matrix: $(STAMP) ## write docs/traceability.md anew
+matrix: $(STAMP) ## write docs/traceability.md and docs/commands.md anew
 	@$(BIN)/python -m tests.traceability
+	@$(BIN)/python -m tests.commands_page
 
 clean: ## remove what `make` made
 	rm -rf $(VENV) cleancut-traces .mypy_cache .ruff_cache .pytest_cache .hypothesis

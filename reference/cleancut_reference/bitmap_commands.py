@@ -1,6 +1,7 @@
 """The `block-dirty-bitmap-*` commands: what each does to the bitmaps of a node."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final
 
 from cleancut_reference.block.dirty_bitmap import (
@@ -79,6 +80,7 @@ def _default_granularity(node: Node) -> int:
     return min(max(MIN_DEFAULT_BYTES, node.cluster_bytes), DEFAULT_GRANULARITY_BYTES)
 
 
+@cites("BITMAP-BUSY-1", "BITMAP-NAME-1")
 def remove(state: State, arguments: Arguments) -> Work:
     """Delete a bitmap, in its image, too."""
     node, bitmap = find(state, arguments["node"], arguments["name"])
@@ -93,24 +95,28 @@ def remove(state: State, arguments: Arguments) -> Work:
     return {}
 
 
+@cites("BITMAP-BUSY-1", "BITMAP-NAME-1")
 def clear(state: State, arguments: Arguments) -> Any:
     """Nothing is dirty any more."""
     check_free(find(state, arguments["node"], arguments["name"])[1]).clear()
     return {}
 
 
+@cites("BITMAP-BUSY-1", "BITMAP-NAME-1")
 def enable(state: State, arguments: Arguments) -> Any:
     """Writes are recorded from now on."""
     check_usable(find(state, arguments["node"], arguments["name"])[1]).enabled = True
     return {}
 
 
+@cites("BITMAP-BUSY-1", "BITMAP-NAME-1")
 def disable(state: State, arguments: Arguments) -> Any:
     """Writes are not recorded any more."""
     check_usable(find(state, arguments["node"], arguments["name"])[1]).enabled = False
     return {}
 
 
+@cites("BITMAP-BUSY-1", "BITMAP-NAME-1")
 def merge(state: State, arguments: Arguments) -> Any:
     """What is dirty in the bitmaps that are listed is dirty in the target, too; all or none."""
     node, target = find(state, arguments["node"], arguments["target"])
@@ -151,7 +157,13 @@ CHANGES: Final[dict[str, Callable[[State, Arguments], Any]]] = {
 
 
 def _command(change: Callable[[State, Arguments], Any]) -> Callable[[State, Arguments], Any]:
-    return lambda state, arguments: change(state, check(arguments))
+    """The command that makes a change, if its arguments are well-formed."""
+
+    @wraps(change)
+    def command(state: State, arguments: Arguments) -> Any:
+        return change(state, check(arguments))
+
+    return command
 
 
 COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {

@@ -82,6 +82,7 @@ def query_jobs(state: State, arguments: Arguments) -> Any:
     return making + [job_info(job) for job in reversed(state.jobs)]
 
 
+@cites("JOB-QUIT-1")
 def quit_server(state: State, arguments: Arguments) -> WaitForShutdown:
     """End."""
     return shut_down(state, "host-qmp-quit")
@@ -101,11 +102,23 @@ def shut_down(state: State, reason: str) -> WaitForShutdown:
     return WaitForShutdown({}, state)
 
 
-def _schema(_: State, arguments: Arguments) -> Any:
+def query_version(state: State, arguments: Arguments) -> Any:
+    """The version of QEMU whose behaviour this server has."""
+    return VERSION
+
+
+def query_name(state: State, arguments: Arguments) -> Any:
+    """The guest's name: it has none."""
+    return {}
+
+
+def query_qmp_schema(state: State, arguments: Arguments) -> Any:
+    """What this server has of QMP's schema, and no more."""
     return served([*COMMANDS, "qmp_capabilities"])
 
 
-def _names(_: State, arguments: Arguments) -> Any:
+def query_commands(state: State, arguments: Arguments) -> Any:
+    """The names of all commands."""
     return [{"name": name} for name in COMMANDS]
 
 
@@ -123,9 +136,9 @@ COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "query-block": query_block,
     "query-named-block-nodes": query_named_block_nodes,
     "query-blockstats": query_blockstats,
-    "query-version": lambda state, _: VERSION,
+    "query-version": query_version,
     "query-status": run_state.query_status,
-    "query-name": lambda state, _: {},
+    "query-name": query_name,
     "stop": run_state.stop,
     "cont": run_state.cont,
     "migrate-pause": run_state.migrate_pause,
@@ -139,8 +152,8 @@ COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "object-del": block_commands.object_del,
     "device_add": device_add,
     "device_del": device_del,
-    "query-commands": _names,
-    "query-qmp-schema": _schema,
+    "query-commands": query_commands,
+    "query-qmp-schema": query_qmp_schema,
     "nbd-server-start": exports.nbd_server_start,
     "nbd-server-add": exports.nbd_server_add,
     "nbd-server-remove": exports.nbd_server_remove,

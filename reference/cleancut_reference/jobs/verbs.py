@@ -5,6 +5,7 @@ that does not exist is named, and in that only `block-job-cancel` spares a pause
 """
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final
 
 from cleancut_reference import creating, errors
@@ -120,6 +121,7 @@ def dismiss(state: State, job: Job) -> Any:
 def _block_job(key: str, verb: Callable[[State, Job], Any]) -> Callable[[State, Arguments], Any]:
     """The command that finds a block job by this argument and asks this of it."""
 
+    @wraps(verb)
     def command(state: State, arguments: Arguments) -> Any:
         return verb(state, find_block_job(state, arguments[key]))
 
@@ -129,6 +131,7 @@ def _block_job(key: str, verb: Callable[[State, Job], Any]) -> Callable[[State, 
 def _job(word: Verb, verb: Callable[[State, Job], Any]) -> Callable[[State, Arguments], Any]:
     """The command that finds a job of any kind by its id and asks this of it."""
 
+    @wraps(verb)
     def command(state: State, arguments: Arguments) -> Any:
         creation = state.creation(arguments["id"])
         if creation is not None:
