@@ -93,6 +93,7 @@ def shut_down(state: State, reason: str) -> WaitForShutdown:
     """Remove every export and cancel every job, then end."""
     data = {"guest": False, "reason": reason}
     state.outbox.append(Event("SHUTDOWN", data))
+    state.quitting = True
     exports.shut_down_all(state)
     for job in state.jobs:
         if not job.over:

@@ -44,6 +44,7 @@ class State:
     objects: dict[str, str] = field(default_factory=dict)  # of object-add: id to type
     nbd_running: bool = False
     exports: list[Export] = field(default_factory=list)
+    quitting: bool = False  # no job goes on
     shut_down: bool = False
 
     def job(self, job_id: str) -> Job | None:

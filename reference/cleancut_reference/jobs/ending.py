@@ -25,7 +25,9 @@ from cleancut_spec.schedule import Label
 def steps(state: State, job: Job) -> Iterator[Step]:
     """What the job can do next towards its end."""
     if job.ending:
-        if may_abort(job):
+        if state.quitting and not _is_next_to_quit(state, job):
+            yield from _stand_still(state, job)
+        elif may_abort(job):
             yield _abort(state, job)
     elif may_finish(state, job):
         yield _finish(state, job)
@@ -80,6 +82,18 @@ def may_abort(job: Job) -> bool:
     if job.over or job.in_flight or traffic.cbw_in_flight or traffic.drained:
         return False
     return job.group is None or all(other.ending or other.over for other in job.group.jobs)
+
+
+def _is_next_to_quit(state: State, job: Job) -> bool:
+    """When the server ends all jobs stand still before one is ended, newest first as in QEMU."""
+    left = [each for each in state.jobs if not each.over]
+    return left[-1] is job and all(each.status is not Status.RUNNING for each in left)
+
+
+def _stand_still(state: State, job: Job) -> Iterator[Step]:
+    """The job is paused when nothing of it is in flight any more."""
+    if job.status is Status.RUNNING and not job.in_flight:
+        yield Step(None, lambda _: state.outbox.append(job.move(Status.PAUSED)))
 
 
 @cites("JOB-END-1", "TX-GROUP-1")
