@@ -163,3 +163,19 @@ def test_queries_answer_in_the_shape_of_the_schema(name: str) -> None:
     while len(harness.replies()) < 2:
         harness.take(harness.steps()[0])
     assert return_fault(name, harness.replies()[-1]["return"]) == ""
+
+
+def test_a_target_stands_on_its_source_and_not_on_the_filter_above_it() -> None:
+    """With sync none, of a node that no drive has: nothing is left, and nothing closed twice."""
+    harness = Harness([8], SMALL)
+    harness.execute("blockdev-add", driver="null-co", node_name="n", size=65536)
+    backup = {"device": "n", "target": "t", "sync": "none", "format": "qcow2"}
+    harness.execute("drive-backup", **backup, job_id="j")
+    harness.run()
+    job = harness.state.jobs[0]
+    assert job.target.children["backing"] is job.source is job.filter.children["file"]
+    harness.execute("blockdev-add", driver="raw", node_name="above", file="d0")
+    harness.execute("block-job-cancel", device="j")
+    harness.execute("blockdev-del", node_name="n")
+    harness.run()
+    assert all("return" in reply for reply in harness.replies()) and not harness.leaked()

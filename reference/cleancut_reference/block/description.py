@@ -66,7 +66,10 @@ class Reader:
 
     def _child(self, role: str, child: Any, read_only: bool) -> Blueprint | str:
         if isinstance(child, str):
-            return self.graph.find(child).name
+            node = self.graph.find(child)
+            if node.job is not None:  # nothing is put above a filter that will go
+                self.graph.check_not_blocked(node)
+            return node.name
         assert isinstance(child, dict), f"{role} is a name or a description"
         return self.read(child, read_only)
 

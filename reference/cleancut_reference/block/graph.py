@@ -157,11 +157,14 @@ class Graph:
                 yield drive
 
     def replace(self, old: Node, new: Node) -> None:
-        """Whoever stands on `old` stands on `new` from now on, but for `new` itself."""
+        """Whoever stands on `old` stands on `new` from now on, but for what `new` stands on."""
+        below = [new]
+        for node in below:
+            below += [child for child in node.children.values() if child not in below]
         for parent in list(self.parents(old)):
             if isinstance(parent, Drive):
                 parent.root = new
-            elif parent is not new:
+            elif parent not in below:
                 for role, child in parent.children.items():
                     if child is old:
                         parent.children[role] = new
