@@ -174,8 +174,8 @@ def test_a_target_stands_on_its_source_and_not_on_the_filter_above_it() -> None:
     harness.run()
     job = harness.state.jobs[0]
     assert job.target.children["backing"] is job.source is job.filter.children["file"]
-    harness.execute("blockdev-add", driver="raw", node_name="above", file="d0")
     harness.execute("block-job-cancel", device="j")
+    harness.run()
     harness.execute("blockdev-del", node_name="n")
     harness.run()
     assert all("return" in reply for reply in harness.replies()) and not harness.leaked()
