@@ -44,6 +44,7 @@ class Outcome:
     trace: str | None
     findings: tuple[Finding, ...]
     run: int = 1
+    ending: str = ""  # of a target that ended or hung unasked
 
     @property
     def chapter(self) -> str:
@@ -190,5 +191,5 @@ def _add(sheet: Sheet, data: dict[str, Any]) -> None:
         sheet.outcomes.append(Outcome(
             data["case"], data["again"], data["title"], tuple(data["clauses"]),
             Verdict(data["verdict"]), data["reason"], data["seconds"], data["trace"], found,
-            data["run"],
+            data["run"], data.get("ending", ""),
         ))  # fmt: skip
