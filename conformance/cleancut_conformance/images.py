@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from cleancut_conformance.judge.oracle import Extents, expand
+from cleancut_conformance.judge.image import Extents
 
 CLUSTER_BYTES: Final = 65536
 
@@ -19,6 +19,15 @@ def fill(index: int, size_bytes: int) -> Extents:
 def make(path: Path, size_bytes: int, extents: Extents) -> None:
     """Write an image file."""
     path.write_bytes(expand(size_bytes, extents))
+
+
+def expand(size_bytes: int, extents: Extents) -> bytes:
+    """The bytes that extents describe; zero where there is none."""
+    content = bytearray(size_bytes)
+    for offset_bytes, length_bytes, byte in extents:
+        end = min(offset_bytes + length_bytes, size_bytes)
+        content[offset_bytes:end] = bytes([byte]) * (end - offset_bytes)
+    return bytes(content)
 
 
 def look(path: Path) -> tuple[int | None, Extents]:

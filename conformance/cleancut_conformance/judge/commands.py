@@ -1,5 +1,6 @@
 """What a reply means for the jobs: everything started, or nothing left."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from typing import Any, Final
 
 from cleancut_conformance.judge.finding import Fault
 from cleancut_conformance.judge.jobs import Job, Jobs
-from cleancut_spec.jobs import Status
+from cleancut_spec.jobs import ALLOWED, Status, Verb
 
 BACKUPS: Final = ("drive-backup", "blockdev-backup")
 STARTERS: Final = (*BACKUPS, "transaction")
@@ -24,6 +25,8 @@ class Command:
     request: Any
     created: list[str] = field(default_factory=list)  # ids of the jobs made while it ran
     ran_early: bool = False
+    ended_early: list[str] = field(default_factory=list)  # jobs whose final event came before
+    statuses: set[Status] = field(default_factory=set)  # that its job has had since it was taken up
     group: list[Job] = field(default_factory=list)  # the jobs made, if they complete together
 
     @property
@@ -31,6 +34,17 @@ class Command:
         """The command's name, or an empty text for what is none."""
         name = self.request.get("execute") if isinstance(self.request, dict) else None
         return name if isinstance(name, str) else ""
+
+    @property
+    def out_of_band(self) -> bool:
+        """Whether it asks to be run at once, whatever else is waiting."""
+        keys = self.request.keys() if isinstance(self.request, dict) else ()
+        return "exec-oob" in keys and "execute" not in keys
+
+    @property
+    def request_id(self) -> Any:
+        """Its id, or None."""
+        return self.request.get("id") if isinstance(self.request, dict) else None
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -97,6 +111,15 @@ class Command:
         return next(iter(by_name or unnamed), None)
 
 
+def same_id(asked: Any, answered: Any) -> bool:
+    """Whether two ids are the same JSON value: 1 is neither true nor 1.0."""
+    if type(asked) is not type(answered) or asked != answered:
+        return False
+    if not isinstance(asked, list | dict):
+        return True
+    return json.dumps(asked, sort_keys=True) == json.dumps(answered, sort_keys=True)
+
+
 def job_runs(command: Command, job: Job) -> Iterator[Fault]:
     """A job of the command under way has become running."""
     backups = len(command.backups())
@@ -111,6 +134,8 @@ def accepted(command: Command, jobs: Jobs, drives: set[str]) -> Iterator[Fault]:
     arguments = command.arguments
     if command.name in STARTERS:
         yield from _accepted_starter(command, jobs, drives)
+        if not jobs.profile.job_status_events:
+            _start_untold(command, jobs)
     elif command.verb and jobs.profile.job_status_events:
         job = jobs.live.get(command.job_id)
         if job is not None:
@@ -128,7 +153,7 @@ def _accepted_verb(command: Command, job: Job) -> Iterator[Fault]:
     if command.verb in ("pause", "resume"):
         job.user_paused = command.verb == "pause"
         job.stopped = job.stopped and job.user_paused
-    if command.verb in ("complete", "finalize") and job.status in (Status.RUNNING, Status.PAUSED):
+    if command.statuses and not command.statuses & ALLOWED[Verb(command.verb)]:
         yield "JOB-VERB-1", f"job {job.id!r} is {job.status}, and {command.name} succeeds"
 
 
@@ -152,6 +177,16 @@ def _accepted_starter(command: Command, jobs: Jobs, drives: set[str]) -> Iterato
             yield "TX-ATOMIC-1", f"the command succeeds, and its job {job_id!r} has not started"
 
 
+def _start_untold(command: Command, jobs: Jobs) -> None:
+    """Where no event tells of a start, a job runs from the success on, unless it has ended."""
+    for data in command.backups():
+        job_id = str(data.get("job-id", data.get("device")))
+        if job_id in command.ended_early:
+            command.ended_early.remove(job_id)
+        else:
+            jobs.begin(job_id, data)
+
+
 def _negative(data: dict[str, Any]) -> bool:
     speed = data.get("speed")
     return isinstance(speed, int) and speed < 0
@@ -172,6 +207,9 @@ def _over(job: Job) -> bool:
 def refused(command: Command, error: dict[str, Any], jobs: Jobs) -> Iterator[Fault]:
     """The command has failed."""
     if command.name in STARTERS:
+        if not jobs.profile.job_status_events:
+            names = {str(d.get("job-id", d.get("device"))) for d in command.backups()}
+            jobs.taken_back |= names - jobs.live.keys() - set(command.ended_early)
         for job_id in command.created:
             if (job := jobs.live.get(job_id)) is not None:
                 yield "TX-FAIL-2", f"the command fails, and its job {job_id!r} is {job.status}"

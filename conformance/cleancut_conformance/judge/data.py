@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from cleancut_conformance.judge.commands import Command
 from cleancut_conformance.judge.finding import Fault
-from cleancut_conformance.judge.oracle import Oracle, Write, expand, first_difference
+from cleancut_conformance.judge.image import Image, differences, first_difference, same
+from cleancut_conformance.judge.oracle import Oracle, Write
 
 CLUSTER_BYTES: Final = 65536
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -28,9 +29,11 @@ class Backup:
     target: str
     cut: int
     index: int  # the record that started it
-    before: bytes | None  # what the target held when last looked at; None: no such file
+    before: Image | None  # what the target held when last looked at; None: no such file
     sync: str = "full"
     completed: bool = False
+    may_break: bool = False  # a copy that fails breaks the backup and not the guest's write
+    failed: bool = False
     end: int | None = None  # where in the log the job's end lies
 
     @property
@@ -62,8 +65,8 @@ class Data:
     marks: dict[str, int] = field(default_factory=dict)
     backups: dict[str, Backup] = field(default_factory=dict)  # target path -> newest backup
     jobs: dict[str, Backup] = field(default_factory=dict)  # job id -> newest backup
-    first_seen: dict[str, bytes | None] = field(default_factory=dict)
-    seen: dict[str, bytes | None] = field(default_factory=dict)
+    first_seen: dict[str, Image | None] = field(default_factory=dict)
+    seen: dict[str, Image | None] = field(default_factory=dict)
 
     def header(self, note: dict[str, Any]) -> None:
         """The drives that the header of the trace describes."""
@@ -100,15 +103,15 @@ class Data:
         if (match := _WRITE.fullmatch(note["cmd"])) is None:
             return
         offset, length = _size(match["offset"]), _size(match["length"])
-        for write in self.oracle.log:
-            same = (write.drive, write.offset_bytes, write.length_bytes)
-            if write.result is None and same == (note["guest"], offset, length):
+        for write in self.oracle.open_writes():
+            place = (write.drive, write.offset_bytes, write.length_bytes)
+            if place == (note["guest"], offset, length):
                 write.result, write.ended = note["result"], index
                 return
 
     def started(self, command: Command) -> None:
         """A command that starts backups has succeeded: their cut lies where it was sent."""
-        cut = sum(write.index < command.index for write in self.oracle.log)
+        cut = self.oracle.position(command.index)
         for data in command.backups():
             drive, path = str(data.get("device")), image_path(data.get("target"))
             plain = data.get("format", "raw") == "raw"  # another has to be read by its own tools
@@ -116,6 +119,7 @@ class Data:
                 before = self.seen.get(path)
                 sync = str(data.get("sync"))
                 backup = Backup(drive, path, cut, command.index, before, sync)
+                backup.may_break = data.get("on-cbw-error") == "break-snapshot"
                 self.backups[path] = backup
                 self.jobs[str(data.get("job-id", drive))] = backup
 
@@ -129,6 +133,11 @@ class Data:
         if job_id in self.jobs:
             self.jobs[job_id].completed = True
 
+    def fails(self, job_id: str) -> None:
+        """A job has reported an error."""
+        if job_id in self.jobs:
+            self.jobs[job_id].failed = True
+
     def ended(self, job_id: str) -> None:
         """A job does not exist any more: later writes need no copy."""
         if job_id in self.jobs:
@@ -137,7 +146,7 @@ class Data:
     def observed(self, note: dict[str, Any]) -> Iterator[Fault]:
         """An image was looked at."""
         path, size_bytes = note["image"], note["size_bytes"]
-        content = None if size_bytes is None else expand(size_bytes, note["extents"])
+        content = None if size_bytes is None else Image(size_bytes, note["extents"])
         if "must" in note:
             clause = note.get("clause", "PIT-ONE-1")
             for text in self._demand(path, content, note["must"]):
@@ -151,44 +160,47 @@ class Data:
         self.first_seen.setdefault(path, content)
         self.seen[path] = content
 
-    def _drive(self, drive: str, content: bytes) -> Iterator[Fault]:
+    def _drive(self, drive: str, content: Image) -> Iterator[Fault]:
         if drive not in self.oracle.first or self.oracle.unknown(drive):
             return
-        content = content.ljust(len(self.oracle.first[drive]), b"\0")
+        content = content.copy(self.oracle.first[drive].size_bytes)
         expected = self.oracle.in_any_order(drive, self.oracle.now, content)
         at = first_difference(content, expected)
         if at is not None:
             yield "GUEST-WRITE-1", f"drive {drive} {_differs(at, expected, content)}"
 
-    def _base(self, base: Base, content: bytes) -> Iterator[Fault]:
+    def _base(self, base: Base, content: Image) -> Iterator[Fault]:
         """What was written after the snapshot is in the overlay only."""
         if self.oracle.unknown(base.drive):
             return
         expected = self.oracle.content(base.drive, base.cut)
-        at = first_difference(content.ljust(len(expected), b"\0"), expected)
+        at = first_difference(content.copy(expected.size_bytes), expected)
         if at is not None:
             text = _differs(at, expected, content)
             yield "SNAPSHOT-TX-1", f"the base of {base.drive}'s snapshot {text}"
 
-    def _target(self, backup: Backup, content: bytes | None) -> Iterator[Fault]:
+    def _target(self, backup: Backup, content: Image | None) -> Iterator[Fault]:
         if content is None:
             yield "PIT-ONE-1", f"the target of {backup.drive} does not exist"
             return
+        if backup.may_break and backup.failed:
+            return  # it was given up, and nobody promises what is in it
         cut = self._cut(backup, content)
         if backup.completed and backup.copies_all:
             yield from self._completed_target(backup, content, cut)
         else:
             yield from self._partial_target(backup, content, cut)
 
-    def _cut(self, backup: Backup, seen: bytes) -> bytearray:
+    def _cut(self, backup: Backup, seen: Image) -> Image:
         return self.oracle.settled(backup.drive, backup.cut, backup.index, seen)
 
-    def _completed_target(self, backup: Backup, content: bytes, cut: bytearray) -> Iterator[Fault]:
+    def _completed_target(self, backup: Backup, content: Image, cut: Image) -> Iterator[Fault]:
         at = first_difference(content, cut)
         if at is None:
             return
         what = f"the completed backup of {backup.drive} {_differs(at, cut, content)}"
-        if at >= len(cut) - len(cut) % CLUSTER_BYTES or len(content) != len(cut):
+        size_bytes = cut.size_bytes
+        if at >= size_bytes - size_bytes % CLUSTER_BYTES or content.size_bytes != size_bytes:
             yield "DATA-TAIL-1", what
             return
         leaked = self.oracle.blame(backup.drive, at, content[at])
@@ -203,32 +215,30 @@ class Data:
         else:
             yield "PIT-ONE-1", what
 
-    def _partial_target(self, backup: Backup, content: bytes, cut: bytearray) -> Iterator[Fault]:
+    def _partial_target(self, backup: Backup, content: Image, cut: Image) -> Iterator[Fault]:
         """Each cluster is the cut's, or still what the target held, or zero."""
-        before = (backup.before or b"").ljust(len(cut), b"\0")
-        zero = bytes(CLUSTER_BYTES)
-        for at in range(0, min(len(content), len(cut)), CLUSTER_BYTES):
-            place = slice(at, min(at + CLUSTER_BYTES, len(cut)))
-            held = content[place]
-            if held not in (cut[place], before[place], zero[: len(held)]):
+        before = (backup.before or Image(0)).copy(cut.size_bytes)
+        written: Image | None = None
+        for at in _clusters_that_differ(content, cut):
+            stop = min(at + CLUSTER_BYTES, cut.size_bytes)
+            whole = content.size_bytes >= stop
+            if not content.is_all(at, stop, 0) and not (whole and same(content, before, at, stop)):
                 yield "CBW-ONCE-1", f"the target of {backup.drive} holds new data at {_at(at)}"
                 return
-            lost = held != cut[place] and backup.needs_all and self._overwritten(backup, at)
-            if lost:
+            written = written or self._overwritten(backup, cut.size_bytes)
+            if backup.needs_all and written.holds(at, stop, 1):
                 yield "CBW-COPY-1", f"old data of {backup.drive} at {_at(at)} is nowhere any more"
                 return
 
-    def _overwritten(self, backup: Backup, at: int) -> bool:
-        """Whether a guest write after the cut has ended well in this cluster."""
-        return any(
-            write.drive == backup.drive
-            and write.result == "ok"
-            and write.offset_bytes < at + CLUSTER_BYTES
-            and at < write.offset_bytes + write.length_bytes
-            for write in self.oracle.log[backup.cut : backup.end]
-        )
+    def _overwritten(self, backup: Backup, size_bytes: int) -> Image:
+        """Ones where a guest's write after the cut has ended well."""
+        written = Image(size_bytes)
+        for write in self.oracle.log[backup.cut : backup.end]:
+            if write.drive == backup.drive and write.result == "ok":
+                written.write(write.offset_bytes, write.length_bytes, 1)
+        return written
 
-    def _demand(self, path: str, content: bytes | None, must: dict[str, Any]) -> Iterator[str]:
+    def _demand(self, path: str, content: Image | None, must: dict[str, Any]) -> Iterator[str]:
         name = path.rsplit("/", 1)[-1]
         if "absent" in must:
             if content is not None:
@@ -236,10 +246,10 @@ class Data:
         elif content is None:
             yield f"{name} does not exist"
         elif "size_bytes" in must:
-            if len(content) != must["size_bytes"]:
-                yield f"{name} has {len(content)} bytes, not {must['size_bytes']}"
+            if content.size_bytes != must["size_bytes"]:
+                yield f"{name} has {content.size_bytes} bytes, not {must['size_bytes']}"
         elif "unchanged" in must:
-            at = first_difference(content, self.first_seen.get(path) or b"")
+            at = first_difference(content, self.first_seen.get(path) or Image(0))
             if at is not None:
                 yield f"{name} was changed at {_at(at)}"
         elif must.get("equals") in self.oracle.first:
@@ -248,7 +258,7 @@ class Data:
             if at is not None:
                 yield f"{name} {_differs(at, expected, content)}"
 
-    def _wanted(self, drive: str, mark: str, path: str, content: bytes) -> bytearray:
+    def _wanted(self, drive: str, mark: str, path: str, content: Image) -> Image:
         if mark == "cut" and path in self.backups:
             return self._cut(self.backups[path], content)
         position = self.marks.get(mark, self.oracle.now)
@@ -278,6 +288,16 @@ def _size(text: str) -> int:
     return int(digits, 0) * unit
 
 
+def _clusters_that_differ(content: Image, cut: Image) -> list[int]:
+    """Where the clusters begin in which the two are not the same, as far as the shorter reaches."""
+    found = set()
+    for start, end, _, _ in differences(content, cut):
+        found |= set(range(start // CLUSTER_BYTES, (end - 1) // CLUSTER_BYTES + 1))
+    if content.size_bytes < cut.size_bytes and content.size_bytes % CLUSTER_BYTES:
+        found.add(content.size_bytes // CLUSTER_BYTES)
+    return [number * CLUSTER_BYTES for number in sorted(found)]
+
+
 def _at(offset_bytes: int) -> str:
     for unit, power in (("MiB", 1 << 20), ("KiB", 1 << 10)):
         if offset_bytes and offset_bytes % power == 0:
@@ -285,7 +305,7 @@ def _at(offset_bytes: int) -> str:
     return f"byte {offset_bytes}"
 
 
-def _differs(at: int, expected: bytes | bytearray, found: bytes | bytearray) -> str:
-    if at >= min(len(expected), len(found)):
-        return f"has {len(found)} bytes, not {len(expected)}"
+def _differs(at: int, expected: Image, found: Image) -> str:
+    if at >= min(expected.size_bytes, found.size_bytes):
+        return f"has {found.size_bytes} bytes, not {expected.size_bytes}"
     return f"holds {found[at]:#04x} at {_at(at)}, not {expected[at]:#04x}"

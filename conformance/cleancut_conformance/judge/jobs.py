@@ -58,6 +58,7 @@ class Jobs:
     live: dict[str, Job] = field(default_factory=dict)
     ended: dict[str, Job] = field(default_factory=dict)
     asked: set[tuple[str, str]] = field(default_factory=set)  # `finalize` or `dismiss` of a job
+    taken_back: set[str] = field(default_factory=set)  # may have begun, and are being cancelled
     joined: bool = False  # the recorder came late: jobs may exist whose beginning it did not see
 
     def stranger(self, job_id: str) -> bool:
@@ -88,6 +89,12 @@ class Jobs:
             self.asked -= {("finalize", job_id), ("dismiss", job_id)}
             self.ended[job_id] = job
 
+    def begin(self, job_id: str, backup: dict[str, Any]) -> Job:
+        """A job of a version that has no event to tell of it runs."""
+        self.taken_back.discard(job_id)
+        job = self.live[job_id] = Job(job_id, backup, Status.RUNNING, started=True)
+        return job
+
     def resumed(self, job_id: str) -> None:
         """The user has resumed a job, which may have been stopped by an error."""
         if job_id in self.live:
@@ -97,6 +104,11 @@ class Jobs:
         """A BLOCK_JOB_COMPLETED or BLOCK_JOB_CANCELLED."""
         job_id, failed = data["device"], "error" in data
         job = self.live.get(job_id)
+        if job is None and job_id in self.taken_back:
+            self.taken_back.discard(job_id)
+            if name == "BLOCK_JOB_COMPLETED" and not failed:
+                yield "TX-ATOMIC-1", f"job {job_id!r} of a command that failed has completed"
+            return
         if self.stranger(job_id):
             return
         if job is None:
@@ -108,7 +120,13 @@ class Jobs:
         if job.final:
             yield "EV-FINAL-1", f"{name} of job {job_id!r} after its {job.final}"
         yield from self._progress(job, data["offset"], data["len"])
-        yield from _ending_faults(job, name, failed, data)
+        if not self.profile.job_status_events:
+            yield from _length_fault(job, name, failed, data)
+            self.ended[job_id] = self.live.pop(job_id)  # the final event is the job's end
+        else:
+            yield from _ending_faults(job, name, failed, data)
+        if name == "BLOCK_JOB_COMPLETED" and failed and not job.failed:
+            yield "EV-ERROR-1", f"job {job_id!r} ends with an error that nothing has announced"
         yield from completion.final_faults(job, name, failed, self.asked)
         job.final, job.error = name, failed
 
@@ -153,7 +171,7 @@ class Jobs:
             seen[entry[name]] = entry
             job = self.live.get(entry[name])
             if job is None:
-                if self.profile.job_status_events and not self.stranger(entry[name]):
+                if entry[name] not in self.taken_back and not self.stranger(entry[name]):
                     yield "JOB-LIST-1", f"job {entry[name]!r} is listed and does not exist"
                 continue
             if entry.get("status", job.status) != job.status:
@@ -200,7 +218,12 @@ def _ending_faults(job: Job, name: str, failed: bool, data: Any) -> Iterator[Fau
     elif failed != (job.status is Status.ABORTING):
         said = "with" if failed else "without"
         yield "EV-FINAL-2", f"{name} {said} error of job {job.id!r}, which is {job.status}"
-    elif not failed and data["offset"] != data["len"]:
+    else:
+        yield from _length_fault(job, name, failed, data)
+
+
+def _length_fault(job: Job, name: str, failed: bool, data: Any) -> Iterator[Fault]:
+    if name == "BLOCK_JOB_COMPLETED" and not failed and data["offset"] != data["len"]:
         numbers = f"offset {data['offset']}, len {data['len']}"
         yield "JOB-PROGRESS-1", f"job {job.id!r} completes with {numbers}"
 

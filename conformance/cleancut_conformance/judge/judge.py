@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from cleancut_conformance.judge import commands
-from cleancut_conformance.judge.commands import Command
+from cleancut_conformance.judge.commands import Command, same_id
+from cleancut_conformance.judge.completion import is_manual
 from cleancut_conformance.judge.data import Data
 from cleancut_conformance.judge.finding import Fault, Finding
 from cleancut_conformance.judge.jobs import FINAL, Job, Jobs
@@ -32,12 +33,14 @@ class Judge:
         self._jobs = Jobs(PROFILES[profile or "7.2"])
         self._data = Data()
         self._open: deque[Command] = deque()
+        self._out_of_band: list[Command] = []  # whose replies may overtake all others
         self._busy: list[str] = []  # drives that the command under way cannot have
         self._index = -1
         self._greeted = self._negotiated = False
         self._greeting_seen = False  # a recorder that came late knows no greeting
         self._drives: set[str] = set()
-        self._quit = self._shutdown = self._footer = False
+        self._quit_sent = self._quit = self._shutdown = self._footer = False
+        self._exit: int | None = None
         self._daemon = False  # a storage daemon has no machine whose end it could announce
         self._raw_sent = self._raw_answers = 0
 
@@ -97,7 +100,7 @@ class Judge:
             for word in note.get("cmdline", []):
                 self._drives |= {p[3:] for p in str(word).split(",") if p.startswith("id=")}
             return
-        self._footer = True
+        self._footer, self._exit = True, note.get("exit")
         if note.get("exit", 0) in CRASHES:
             name = signal.Signals(-note["exit"]).name
             words = str(note.get("stderr", "")).strip().rpartition("\n")[2] or "it says nothing"
@@ -124,12 +127,19 @@ class Judge:
         if (asks := command.verb) in ("finalize", "dismiss"):
             self._jobs.asked.add((asks, command.job_id))
         elif command.name == "quit":  # which dismisses whatever there is
+            self._quit_sent = True
             self._jobs.asked |= {("dismiss", job_id) for job_id in self._jobs.live}
+        if command.out_of_band:
+            self._out_of_band.append(command)
+            return
         self._open.append(command)
         if len(self._open) == 1:
             self._taken_up()
 
     def _taken_up(self) -> None:
+        command = self._open[0]
+        if command.verb and (job := self._jobs.live.get(command.job_id)) is not None:
+            command.statuses.add(job.status)
         self._busy = commands.busy_drives(self._open[0], self._jobs, self._drives)
 
     # ---- what the server sends
@@ -173,13 +183,26 @@ class Judge:
         elif name == "JOB_STATUS_CHANGE":
             yield from self._status_change(data)
         elif name in FINAL:
+            self._ends_before_its_reply(data["device"])
             yield from self._jobs.final_event(name, data)
+            if not self._jobs.profile.job_status_events:
+                self._data.ended(data["device"])
             if name == "BLOCK_JOB_COMPLETED" and "error" not in data:
                 self._data.completed(data["device"])
         elif name == "BLOCK_JOB_ERROR":
+            self._data.fails(data["device"])
             yield from self._jobs.error_event(data)
         elif name == "BLOCK_JOB_PENDING":
             yield from self._jobs.pending_event(data)
+
+    def _ends_before_its_reply(self, job_id: str) -> None:
+        """In 2013 a job starts while its command prepares, and may end before the reply."""
+        if self._jobs.profile.job_status_events or job_id in self._jobs.live or not self._open:
+            return
+        command = self._open[0]
+        if (backup := command.backup_for(job_id)) is not None:
+            command.ended_early.append(job_id)
+            self._jobs.begin(job_id, backup)
 
     def _status_change(self, data: Any) -> Iterator[Fault]:
         command = self._open[0] if self._open else None
@@ -191,6 +214,8 @@ class Judge:
             self._data.ended(data["id"])
         if command is None:
             return
+        if command.verb and command.job_id == data["id"]:
+            command.statuses.add(Status(data["status"]))
         if data["status"] == Status.CREATED:
             command.created.append(data["id"])
             if command.grouped:
@@ -203,12 +228,14 @@ class Judge:
         if self._answers_raw(message):
             self._raw_answers += 1
             return
+        if self._out_of_band and self._overtakes(message):
+            return
         if not self._open:
             yield "QMP-ORDER-1", "a reply that answers no command"
             return
         command = self._open.popleft()
-        asked = command.request.get("id") if isinstance(command.request, dict) else None
-        if asked != message.get("id") or type(asked) is not type(message.get("id")):
+        asked = command.request_id
+        if not same_id(asked, message.get("id")):
             yield "QMP-ID-1", f"the request has id {asked!r}, the reply {message.get('id')!r}"
         if "error" in message:
             yield from self._refused(command, message["error"])
@@ -217,9 +244,24 @@ class Judge:
         if self._open:
             self._taken_up()
 
+    def _overtakes(self, message: dict[str, Any]) -> bool:
+        """Whether it answers a command that was sent out of band, and of which no order is known.
+
+        Where the oldest other command has the same id, or both have none, either may be meant: an
+        error that speaks of out-of-band execution answers what was sent so.
+        """
+        found = [c for c in self._out_of_band if same_id(c.request_id, message.get("id"))]
+        if not found:
+            return False
+        either = self._open and same_id(self._open[0].request_id, message.get("id"))
+        if either and "OOB" not in str(message.get("error")):
+            return False
+        self._out_of_band.remove(found[0])
+        return True
+
     def _answers_raw(self, message: dict[str, Any]) -> bool:
         """Bytes sent as they are may hold anything: their answers come while nothing else waits."""
-        return self._raw_sent > 0 and not self._open
+        return self._raw_sent > 0 and not self._open and not self._out_of_band
 
     def _refused(self, command: Command, error: Any) -> Iterator[Fault]:
         texts = [error.get("class"), error.get("desc")]
@@ -231,6 +273,7 @@ class Judge:
             if command.name != "qmp_capabilities":
                 yield "QMP-NEGOTIATE-1", f"before negotiation the class is {error['class']}"
             return
+        self._jobs.asked.discard((command.verb, command.job_id))  # nothing will come of it
         yield from commands.refused(command, error, self._jobs)
 
     def _accepted(self, command: Command, value: Any) -> Iterator[Fault]:
@@ -257,12 +300,14 @@ class Judge:
     def _at_end(self) -> Iterator[Fault]:
         if self._raw_sent and not self._raw_answers:
             yield "QMP-BAD-1", "bytes that were sent as they are got no answer"
-        if not self._quit:
+        if not (self._quit or (self._quit_sent and self._exit == 0)):
             return
-        for command in self._open:
+        for command in (*self._open, *self._out_of_band):
             yield "QMP-ORDER-1", f"record {command.index}, {command.name!r}, is never answered"
         if not self._shutdown and not self._daemon and not self._jobs.joined:
             yield "JOB-QUIT-1", "quit without the event SHUTDOWN"
         for job in self._jobs.live.values():
             if job.backup is not None and job.started and not job.final:
                 yield "JOB-QUIT-1", f"job {job.id!r} is still {job.status} at the end"
+            elif job.status is Status.CONCLUDED and not is_manual(job, "auto-dismiss"):
+                yield "JOB-END-1", f"job {job.id!r} is still {job.status} at the end"

@@ -1,16 +1,19 @@
-"""What each drive must hold: a plain array of bytes, replayed from the guest's writes.
+"""What each drive must hold, replayed from the guest's writes.
 
 Writes, marks and cuts stand in one log, in the order in which they were sent. Since commands run in
 that order, what a drive holds at a mark or a cut is what the writes before it have left.
 """
 
+import itertools
+from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-MAX_DRIVE_BYTES: Final = 256 << 20  # the rules about data keep silent about larger drives
+from cleancut_conformance.judge.image import Extents, Image, differences, same
+
 SECTOR_BYTES: Final = 512
-
-Extents = list[list[int]]
+KEPT: Final = 6  # contents of a drive that are kept, so that not all writes are replayed each time
 
 
 @dataclass(slots=True)
@@ -26,70 +29,83 @@ class Write:
     result: str | None = None
     ended: int | None = None  # the record that tells the result
 
+    @property
+    def end_bytes(self) -> int:
+        """Where it ends."""
+        return self.offset_bytes + self.length_bytes
+
 
 @dataclass(slots=True)
 class Oracle:
     """The drives' first content and the log."""
 
-    first: dict[str, bytes] = field(default_factory=dict)
+    first: dict[str, Image] = field(default_factory=dict)
     log: list[Write] = field(default_factory=list)
+    _kept: dict[str, list[tuple[int, Image]]] = field(default_factory=dict)  # position, content
+    _oldest_open: int = 0  # before it every write has ended
+    _open_at: dict[tuple[str, int, int], list[Write]] = field(default_factory=dict)
 
     def add_drive(self, name: str, size_bytes: int, extents: Extents) -> None:
         """A drive, as the header tells; its size is rounded up to a sector."""
-        whole = -(-size_bytes // SECTOR_BYTES) * SECTOR_BYTES
-        if whole <= MAX_DRIVE_BYTES:
-            self.first[name] = expand(whole, extents)
+        self.first[name] = Image(-(-size_bytes // SECTOR_BYTES) * SECTOR_BYTES, extents)
 
     @property
     def now(self) -> int:
         """The position at the end of the log."""
         return len(self.log)
 
+    def position(self, index: int) -> int:
+        """The position in the log of what was sent in record `index`."""
+        return bisect_left(self.log, index, key=lambda write: write.index)
+
+    def open_writes(self) -> Iterator[Write]:
+        """The writes that have not ended yet, oldest first."""
+        log = self.log
+        while self._oldest_open < len(log) and log[self._oldest_open].result is not None:
+            self._oldest_open += 1
+        return (write for write in log[self._oldest_open :] if write.result is None)
+
     def unknown(self, drive: str) -> bool:
         """Whether a write of this drive has not ended yet."""
-        return any(write.result is None for write in self.log if write.drive == drive)
+        return any(write.drive == drive for write in self.open_writes())
 
-    def content(self, drive: str, position: int) -> bytearray:
+    def content(self, drive: str, position: int) -> Image:
         """What the drive holds after the writes before this position that went well."""
-        return self._replay(drive, self.log[:position])
+        kept = self._kept.setdefault(drive, [])
+        base = max((each for each in kept if each[0] <= position), key=_position, default=None)
+        start, image = base or (0, self.first[drive])
+        image = image.copy()
+        if self._replay(image, drive, self.log[start:position]) and start < position:
+            kept.append((position, image.copy()))
+            del kept[:-KEPT]
+        return image
 
-    def in_any_order(self, drive: str, position: int, seen: bytes) -> bytearray:
+    @staticmethod
+    def _replay(image: Image, drive: str, writes: list[Write]) -> bool:
+        """Do the writes; whether each has ended, so that nothing about them can change."""
+        settled = True
+        for write in writes:
+            if write.drive == drive:
+                settled = settled and write.result is not None
+                if write.result in ("ok", None) and write.end_bytes <= image.size_bytes:
+                    image.write(write.offset_bytes, write.length_bytes, write.byte)
+        return settled
+
+    def in_any_order(self, drive: str, position: int, seen: Image) -> Image:
         """The same; where writes overlapped in flight, what was seen if one of them left it.
 
         Nothing orders requests that are in flight at once: either may be the last.
         """
         content = self.content(drive, position)
-        if content == seen:
-            return content
-        for at in range(0, min(len(content), len(seen)), SECTOR_BYTES):
-            place = slice(at, at + SECTOR_BYTES)
-            held = seen[place]
-            one_byte = held != content[place] and held == held[:1] * len(held)
-            if one_byte and self._may_be_last(drive, position, at, held[0]):
-                content[place] = held
-        return content
-
-    def _may_be_last(self, drive: str, position: int, at: int, byte: int) -> bool:
-        """Whether a write of this byte was still in flight when all later ones there were sent."""
-        writes = [
-            write
-            for write in self.log[:position]
-            if write.drive == drive and write.result == "ok" and _covers(write, at)
-        ]
-        return any(
-            write.byte == byte
-            and not write.waits
-            and all(write.ended is None or write.ended > later.index for later in writes[place:])
-            for place, write in enumerate(writes, start=1)
-        )
-
-    def _replay(self, drive: str, writes: list[Write]) -> bytearray:
-        content = bytearray(self.first[drive])
-        for write in writes:
-            if write.drive == drive and write.result in ("ok", None):
-                end = write.offset_bytes + write.length_bytes
-                if end <= len(content):
-                    content[write.offset_bytes : end] = bytes([write.byte]) * write.length_bytes
+        writes: list[Write] | None = None
+        for start, end, _, byte in list(differences(content, seen)):
+            if writes is None:
+                writes = [w for w in self.log[:position] if w.drive == drive and w.result == "ok"]
+            edges = {edge for w in writes for edge in (w.offset_bytes, w.end_bytes)}
+            cuts = sorted({start, end} | {edge for edge in edges if start < edge < end})
+            for at, stop in itertools.pairwise(cuts):
+                if _may_be_last(writes, at, byte):
+                    content.write(at, stop - at, byte)
         return content
 
     def open_at(self, drive: str, position: int, index: int) -> list[Write]:
@@ -97,30 +113,40 @@ class Oracle:
 
         A cut that such a write meets may lie before or after it.
         """
-        return [
+        key = drive, position, index
+        if (found := self._open_at.get(key)) is not None:
+            return found
+        found = [
             write
             for write in self.log[:position]
             if write.drive == drive
             and not write.waits
             and (write.ended is None or write.ended > index)
         ]
+        if all(write.ended is not None for write in found):
+            self._open_at[key] = found
+        return found
 
-    def settled(self, drive: str, position: int, index: int, seen: bytes) -> bytearray:
+    def settled(self, drive: str, position: int, index: int, seen: Image) -> Image:
         """What the drive holds at a cut; where that is open, what was seen if it is possible."""
         open_writes = self.open_at(drive, position, index)
         content = self.content(drive, position)
         if not open_writes:
             return content
-        kept = [w for w in self.log[:position] if w not in open_writes]
-        without = self._replay(drive, kept)
+        without = self.first[drive].copy()
+        kept = [write for write in self.log[:position] if write not in open_writes]
+        self._replay(without, drive, kept)
         for write in open_writes:
-            end = min(write.offset_bytes + write.length_bytes, len(content), len(seen))
+            end = min(write.end_bytes, content.size_bytes, seen.size_bytes)
             for at in range(write.offset_bytes, end, SECTOR_BYTES):
-                place = slice(at, min(at + SECTOR_BYTES, end))
-                covering = {w.byte for w in open_writes if _covers(w, at)}
-                new = [bytes([byte]) * (place.stop - at) for byte in covering]
-                if seen[place] in (without[place], *new):
-                    content[place] = seen[place]
+                stop = min(at + SECTOR_BYTES, end)
+                if same(content, seen, at, stop):
+                    continue
+                new = {other.byte for other in open_writes if _covers(other, at)}
+                possible = same(without, seen, at, stop)
+                if possible or any(seen.is_all(at, stop, byte) for byte in new):
+                    for start, until, byte in list(seen.runs(at, stop)):
+                        content.write(start, until - start, byte)
         return content
 
     def blame(self, drive: str, offset_bytes: int, byte: int) -> list[int]:
@@ -132,31 +158,20 @@ class Oracle:
         ]
 
 
+def _position(kept: tuple[int, Image]) -> int:
+    return kept[0]
+
+
+def _may_be_last(writes: list[Write], at: int, byte: int) -> bool:
+    """Whether a write of this byte was still in flight when all later ones there were sent."""
+    there = [write for write in writes if _covers(write, at)]
+    return any(
+        write.byte == byte
+        and not write.waits
+        and all(write.ended is None or write.ended > later.index for later in there[place:])
+        for place, write in enumerate(there, start=1)
+    )
+
+
 def _covers(write: Write, offset_bytes: int) -> bool:
-    return write.offset_bytes <= offset_bytes < write.offset_bytes + write.length_bytes
-
-
-def expand(size_bytes: int, extents: Any) -> bytes:
-    """The bytes that extents describe; zero where there is none."""
-    content = bytearray(size_bytes)
-    for offset_bytes, length_bytes, byte in extents:
-        end = min(offset_bytes + length_bytes, size_bytes)
-        content[offset_bytes:end] = bytes([byte]) * (end - offset_bytes)
-    return bytes(content)
-
-
-def first_difference(a: bytes | bytearray, b: bytes | bytearray) -> int | None:
-    """The least offset at which two images differ; None if they are equal."""
-    if a == b:
-        return None
-    shorter = min(len(a), len(b))
-    low, high = 0, shorter
-    if a[:shorter] == b[:shorter]:
-        return shorter
-    while high - low > 1:  # a[:low] equals b[:low], and a difference lies before high
-        middle = (low + high) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low
+    return write.offset_bytes <= offset_bytes < write.end_bytes

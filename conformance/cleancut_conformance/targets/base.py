@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from cleancut_conformance.case import Case, Fault
 from cleancut_conformance.images import fill, make
-from cleancut_conformance.judge.oracle import Extents
+from cleancut_conformance.judge.image import Extents
 from cleancut_conformance.targets.guests import ByNbd, Guests, lines_of
 from cleancut_conformance.wire import Connection
 
