@@ -53,7 +53,7 @@ def qemu_check(path: Path) -> tuple[int, int]:
 
 
 def qemu_info(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(run("qemu-img", "info", "--output=json", path))
+    found: dict[str, Any] = json.loads(run("qemu-img", "info", "-U", "--output=json", path))
     return found
 
 

@@ -101,6 +101,23 @@ transaction {{"actions":[{{"type":"block-dirty-bitmap-remove","data":{{"node":"q
 query-block
 """.strip().splitlines()
 
+REOPEN = 'blockdev-reopen {"options":[{"driver":"qcow2","node-name":"q","file":"qf"'
+REOPENED = f"""
+block-dirty-bitmap-add {{"node":"q","name":"b","persistent":true}}
+block-dirty-bitmap-add {{"node":"q","name":"t"}}
+hmp qemu-io q "write -q 64k 64k"
+{REOPEN},"read-only":true}}]}}
+query-named-block-nodes {{"flat": true}}
+block-dirty-bitmap-clear {{"node":"q","name":"b"}}
+block-dirty-bitmap-clear {{"node":"q","name":"t"}}
+hmp qemu-io q "write -q 128k 64k"
+{REOPEN}}}]}}
+query-named-block-nodes {{"flat": true}}
+hmp qemu-io q "write -q 128k 64k"
+block-dirty-bitmap-clear {{"node":"q","name":"b"}}
+hmp qemu-io q "write -q 256k 64k"
+""".strip().splitlines()
+
 
 def bitmaps_in(path: Path) -> Any:
     """What is stored in an image, by name."""
@@ -140,6 +157,26 @@ def test_bitmaps_outlive_the_server_as_qemus_do(tmp_path_factory: pytest.TempPat
         third.quit()
     theirs, ours = (place / "q.qcow2" for place in third.folders)
     assert qemu_check(ours) == (0, 0) and bitmaps_in(ours) == bitmaps_in(theirs) != {}
+
+
+@pytest.mark.qemu
+@needs_qemu
+@needs_qemu_img
+def test_an_image_that_is_read_only_for_a_while(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Its bitmaps are stored before, and in use again afterwards."""
+    options = ("driver=file,node-name=qf,filename=q.qcow2", "driver=qcow2,node-name=q,file=qf")
+    words = [word for option in options for word in ("-blockdev", option)]
+    with pair(tmp_path_factory.mktemp("p") / "x", *words) as both:
+        flags = []
+        for line in REOPENED:
+            both.compare(line, hide=HIDE)
+            if line.startswith("blockdev-reopen"):
+                flags.append([bitmaps_in(folder / "q.qcow2")["b"][1] for folder in both.folders])
+        assert flags == [[["auto"]] * 2, [["in-use", "auto"]] * 2]
+        both.compare('blockdev-del {"node-name": "q"}')
+        for folder in both.folders:
+            assert qemu_check(folder / "q.qcow2") == (0, 0)
+            assert bitmaps_in(folder / "q.qcow2") == {"b": (65536, ["auto"])}
 
 
 @pytest.mark.parametrize("speed", [0, -1])
