@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +53,19 @@ class Client:
             self.events.append(message)
         return message
 
-    def wait(self, event: str) -> dict[str, Any]:
-        """The first event of a name, past or to come."""
+    def wait(self, event: str, count: int = 1) -> dict[str, Any]:
+        """The first event of a name, or the one of that number, past or to come."""
         while True:
-            for message in self.events:
-                if message["event"] == event:
-                    return message
+            found = [message for message in self.events if message["event"] == event]
+            if len(found) >= count:
+                return found[count - 1]
             self.events.append(self.read())
+
+    def read_to_end(self) -> None:
+        """Keep the events until the server hangs up."""
+        with suppress(ConnectionResetError):
+            while line := self._lines.readline():
+                self.events.append(json.loads(line))
 
 
 def request(line: str) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from cleancut_reference.engine import Engine
 from cleancut_reference.files import DiskFiles
 from cleancut_reference.machine import Machine
 from cleancut_reference.schedule import Fair, Seeded
-from cleancut_reference.state import State
+from cleancut_reference.state import Clock, Options, State
+from cleancut_spec.profiles import DEFAULT, Profile
 
 
 @dataclass(slots=True)
@@ -29,6 +30,8 @@ class Wanted:
     image_root: Path = Path(".")
     widen: bool = False
     seed: int | None = None
+    profile: Profile = DEFAULT
+    clock: Clock = Clock.REAL
     dashes: str = "--"
 
 
@@ -37,8 +40,10 @@ def assemble(wanted: Wanted) -> Machine:
     if not wanted.image_root.is_dir():
         raise UsageError(f"{wanted.dashes}image-root {str(wanted.image_root)!r} is no directory")
     rules = [Fault.parse(text) for text in wanted.faults]
+    options = Options(max_chunk_bytes=wanted.profile.max_chunk_bytes)
+    state = State(options=options, profile=wanted.profile, clock=wanted.clock)
     disk = Disk(DiskFiles(wanted.image_root, wanted.widen))
-    builder = Builder(State(), disk, Faults(rules), wanted.dashes)
+    builder = Builder(state, disk, Faults(rules), wanted.dashes)
     try:
         _build(builder, wanted)
         _check_names(builder.state, rules, wanted.dashes)

@@ -35,9 +35,13 @@ def _read_settings(data: dict[str, Any]) -> Settings:
         on_target_error=Policy(data.get("on-target-error", "report")),
         auto_finalize=data.get("auto-finalize", True),
         auto_dismiss=data.get("auto-dismiss", True),
-        scope=Scope(Sync(data["sync"]), data.get("bitmap"), BitmapMode(mode) if mode else None),
+        scope=Scope(
+            Sync(data.get("sync", "full")), data.get("bitmap"), BitmapMode(mode) if mode else None
+        ),
         compress=data.get("compress", False),
         filter_name=data.get("filter-node-name"),
         max_workers=perf.get("max-workers", DEFAULT_WORKERS),
         max_chunk_bytes=perf.get("max-chunk", 0),
+        min_cluster_bytes=perf.get("min-cluster-size", 0),
+        breaks_snapshot=data.get("on-cbw-error") == "break-snapshot",
     )

@@ -15,13 +15,16 @@ from cleancut_reference.builder import UsageError
 from cleancut_reference.machine import Machine
 from cleancut_reference.qmp.clients import listening
 from cleancut_reference.qmp.server import Server
+from cleancut_reference.state import Clock
 from cleancut_reference.unix_socket import SocketError, listen
+from cleancut_spec.profiles import DEFAULT, PROFILES
 
 EXAMPLES: Final = """\
 examples:
   cleancut serve --qmp unix:qmp.sock --drive d0=64M --drive d1=file:disk.img
   cleancut serve --qmp unix:qmp.sock --drive d0=64M --fault 'd0.target write 3 ENOSPC'
   cleancut serve --qmp unix:qmp.sock --drive d0=64M --fault 'd0 read @2M EIO always'
+  cleancut serve --qmp unix:qmp.sock --drive d0=64M --clock instant --seed 7 --profile 5.2
 
   cleancut serve --qmp unix:qmp.sock --drive if=none,id=d0,file=disk.img,format=raw
 
@@ -65,6 +68,15 @@ def _parser() -> argparse.ArgumentParser:
         help="backup targets lie under this directory (default: the current one)",
     )  # fmt: skip
     parser.add_argument(
+        "--profile", default=DEFAULT.name, choices=list(PROFILES),
+        help=f"be like this version of QEMU (default: {DEFAULT.name})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--clock", default=Clock.REAL, choices=[str(clock) for clock in Clock],
+        help="where time comes from: instant ends every wait at once, "
+        "with manual only `clock_step` moves time (default: real)",
+    )  # fmt: skip
+    parser.add_argument(
         "--seed", type=int, metavar="N", help="order all steps by a random generator with this seed"
     )
     return parser
@@ -81,6 +93,8 @@ def wanted(options: argparse.Namespace) -> Wanted:
         paused=options.S,
         image_root=options.image_root,
         seed=options.seed,
+        profile=PROFILES[options.profile],
+        clock=Clock(options.clock),
     )
 
 

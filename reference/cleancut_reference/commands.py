@@ -18,7 +18,6 @@ from cleancut_reference.introspection import served
 from cleancut_reference.jobs import ending, verbs
 from cleancut_reference.monitor import human_monitor_command
 from cleancut_reference.outputs import Event
-from cleancut_reference.qmp.arguments import schema
 from cleancut_reference.queries import (
     block_job_info,
     job_info,
@@ -31,15 +30,18 @@ from cleancut_reference.statistics import query_blockstats
 from cleancut_reference.transaction import Transaction
 from cleancut_reference.waiting import WaitForShutdown
 from cleancut_spec import cites
+from cleancut_spec.profiles import Profile
+from cleancut_spec.qmp import schema
 
-QEMU_VERSION: Final = "7.2.0"
 PACKAGE: Final = "cleancut 0.1.0"
-_PARTS: Final = dict(
-    zip(("major", "minor", "micro"), map(int, QEMU_VERSION.split(".")), strict=True)
-)
-VERSION: Final = {"qemu": _PARTS, "package": PACKAGE}
 
 Arguments = dict[str, Any]
+
+
+def version(profile: Profile) -> dict[str, Any]:
+    """What the greeting and `query-version` say."""
+    major, minor, micro = map(int, profile.version.split("."))
+    return {"qemu": {"major": major, "minor": minor, "micro": micro}, "package": PACKAGE}
 
 
 def transaction(state: State, arguments: Arguments) -> Transaction:
@@ -105,7 +107,7 @@ def shut_down(state: State, reason: str) -> WaitForShutdown:
 
 def query_version(state: State, arguments: Arguments) -> Any:
     """The version of QEMU whose behaviour this server has."""
-    return VERSION
+    return version(state.profile)
 
 
 def query_name(state: State, arguments: Arguments) -> Any:
@@ -115,12 +117,12 @@ def query_name(state: State, arguments: Arguments) -> Any:
 
 def query_qmp_schema(state: State, arguments: Arguments) -> Any:
     """What this server has of QMP's schema, and no more."""
-    return served([*COMMANDS, "qmp_capabilities"])
+    return served([*COMMANDS, "qmp_capabilities"], state.profile.name)
 
 
 def query_commands(state: State, arguments: Arguments) -> Any:
     """The names of all commands."""
-    return [{"name": name} for name in COMMANDS]
+    return [{"name": name} for name in COMMANDS if name in schema(state.profile.name)]
 
 
 #: Every command but `qmp_capabilities`, which belongs to the session.

@@ -18,6 +18,7 @@ from cleancut_reference.block.request import (
 from cleancut_reference.image.allocation import allocation
 from cleancut_reference.image.image import Bitmap, Image, ImageError
 from cleancut_reference.image.qcow2.image import Qcow2Image
+from cleancut_reference.image.store import is_zero
 from cleancut_reference.image_bitmaps import drop_bitmap, store_bitmaps
 from cleancut_reference.opening import (
     Files,
@@ -43,11 +44,15 @@ class Disk:
 
     def perform(self, request: DiskRequest) -> Outcome:
         """Do it; an error of the system is an answer, too."""
+        if request.op is Op.CALL:
+            return None
         try:
             if request.op in _IO:
                 node = self.nodes[request.node]
                 if request.op in _WRITES:
                     node.note_write(request.offset_bytes + request.length_bytes)
+                if request.op is Op.WRITE and node.detects_zeroes and is_zero(request.data):
+                    return _IO[Op.WRITE_ZEROES](node.image, request)
                 return _IO[request.op](node.image, request)
             return self._perform(request)
         except OSError as error:

@@ -11,20 +11,24 @@ from typing import Any, Final
 
 from cleancut_reference import creating, devices, exports
 from cleancut_reference.block import guest
-from cleancut_reference.block.gates import pass_gates, throttled_until_ns
+from cleancut_reference.block.gates import pass_gates
 from cleancut_reference.block.request import Outcome
+from cleancut_reference.clock import wake_ns
 from cleancut_reference.commands import COMMANDS, TRANSACTIONS, shut_down
 from cleancut_reference.errors import QmpError, command_not_found
 from cleancut_reference.jobs import backup, ending
 from cleancut_reference.jobs.job import Job
-from cleancut_reference.outputs import Output, Reply, Shutdown
+from cleancut_reference.outputs import Event, Output, Reply, Shutdown
 from cleancut_reference.procedure import Procedure
 from cleancut_reference.qmp.arguments import check_arguments
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
+from cleancut_reference.telling import error_body, returned, told
 from cleancut_reference.transaction import Transaction
-from cleancut_reference.waiting import Wait
+from cleancut_reference.waiting import Wait, WaitForShutdown
 from cleancut_spec import cites
+from cleancut_spec.profiles import DEFAULT
+from cleancut_spec.qmp import schema
 from cleancut_spec.schedule import Label
 
 Request = dict[str, Any]
@@ -49,7 +53,8 @@ class Engine:
         One that is out of band does not wait.
         """
         if answer is None and "exec-oob" in request:
-            self.state.outbox.append(_reply_to(request, self._result(request["exec-oob"], request)))
+            result = self._result(request["exec-oob"], request)
+            self.state.outbox.append(_reply_to(self.state, request, result))
         else:
             self._queue.append((request, answer))
 
@@ -70,9 +75,7 @@ class Engine:
 
     def wake_ns(self) -> int | None:
         """The next instant at which time alone enables a step; None if there is none."""
-        waits = [job.not_before_ns for job in self.state.jobs]
-        waits += throttled_until_ns(self.state)
-        return min((ns for ns in waits if ns > self.state.now_ns), default=None)
+        return wake_ns(self.state)
 
     def sources(self) -> list[Iterator[Step]]:
         """What can happen next, by who does it: the command, guests, jobs, groups of jobs."""
@@ -102,14 +105,17 @@ class Engine:
     def take(self, step: Step, outcome: Outcome = None) -> Label | None:
         """Take a step that is enabled now; its `io` has answered `outcome`. Says what happened."""
         label = step.run(outcome)
-        self._settle()
+        self.settle()
         return label
 
     def drain_outbox(self) -> list[Output]:
         """What is to be sent, in order; forgets it."""
         outputs = list(self.state.outbox)
         self.state.outbox.clear()
-        return outputs
+        if self.state.profile is DEFAULT:
+            return outputs
+        as_told = [told(self.state, each) if isinstance(each, Event) else each for each in outputs]
+        return [each for each in as_told if each is not None]
 
     def _take_up(self) -> Step:
         begins = self._queue[0][0].get("execute") in TRANSACTIONS
@@ -117,13 +123,16 @@ class Engine:
 
         def run(_: Outcome) -> Label | None:
             self._request, result = self._queue.popleft()
-            self._unheard = self._request is _HOST_SIGNAL
+            self._unheard, before = self._request is _HOST_SIGNAL, len(self.state.outbox)
             if result is None:
                 result = self._execute(self._request)
             if isinstance(result, Generator):
                 result = Procedure(result)
             if isinstance(result, Transaction | Wait | Procedure):
                 self.current = result
+                if isinstance(result, WaitForShutdown) and self.state.profile.quit_answers_first:
+                    self._reply({}, before)
+                    self._unheard = True
                 return label
             self._reply(result)
             return None
@@ -139,16 +148,17 @@ class Engine:
     def _result(self, name: str, request: Request) -> Any:
         """What a command returns, or waits for, or why it is refused."""
         try:
-            if name not in COMMANDS:
+            profile = self.state.profile.name
+            if name not in COMMANDS or name not in schema(profile):
                 raise command_not_found(f"The command {name} has not been found")
             arguments = request.get("arguments", {})
-            check_arguments(name, arguments)
+            check_arguments(name, arguments, profile)
             return COMMANDS[name](self.state, arguments)
         except QmpError as error:
             return error
 
     @cites("QMP-ALIVE-1")
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Answer the current command if it is done; only `quit` ends the engine with it."""
         if self.current is not None and (result := self.current.result()) is not None:
             self.current = None
@@ -156,21 +166,23 @@ class Engine:
             if self.state.shut_down:
                 self.state.outbox.append(Shutdown())
 
-    def _reply(self, result: Any) -> None:
+    def _reply(self, result: Any, at: int | None = None) -> None:
+        """Answer the request; `at` is the answer's place among what is to be sent, if not last."""
         request, self._request = self._request, {}
         if self._unheard:
             self._unheard = False
             return
-        self.state.outbox.append(_reply_to(request, result))
+        outbox = self.state.outbox
+        outbox.insert(len(outbox) if at is None else at, _reply_to(self.state, request, result))
 
 
 @cites("QMP-ID-1")
-def _reply_to(request: Request, result: Any) -> Reply:
+def _reply_to(state: State, request: Request, result: Any) -> Reply:
     body: dict[str, Any]
     if isinstance(result, QmpError):
-        body = {"error": {"class": result.kind, "desc": result.desc}}
+        body = {"error": error_body(state.profile, result)}
     else:
-        body = {"return": result}
+        body = {"return": returned(state, str(request.get("execute")), result)}
     if "id" in request:
         body["id"] = request["id"]
     return Reply(body)

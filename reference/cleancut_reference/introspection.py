@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from cleancut_reference.qmp.arguments import schema
+from cleancut_spec.profiles import DEFAULT
+from cleancut_spec.qmp import schema
 
 
-def served(commands: Iterable[str]) -> list[Mapping[str, Any]]:
+def served(commands: Iterable[str], profile: str = DEFAULT.name) -> list[Mapping[str, Any]]:
     """The entities of these commands, of all events, and of the types that they use."""
-    whole = schema()
+    whole = schema(profile)
     events = (name for name, entity in whole.items() if entity["meta-type"] == "event")
-    wanted = [*commands, *events]
+    wanted = [name for name in (*commands, *events) if name in whole]
     seen = set(wanted)
     for name in wanted:
         for used in _uses(whole[name]):

@@ -14,10 +14,11 @@ from cleancut_reference.block.description import check_device_id
 from cleancut_reference.block.node import Drive, Node
 from cleancut_reference.block.request import DiskRequest, Outcome
 from cleancut_reference.block_commands import blockdev_del, open_node, take_out
+from cleancut_reference.clock import WaitForClock, wake_ns
 from cleancut_reference.drive_option import DriveOption
 from cleancut_reference.errors import QmpError
 from cleancut_reference.outputs import Console
-from cleancut_reference.state import State
+from cleancut_reference.state import Clock, State
 from cleancut_reference.waiting import WaitForBreak, WaitForRequests
 
 Text = Generator[DiskRequest, Outcome, str]
@@ -33,15 +34,21 @@ def human_monitor_command(state: State, arguments: dict[str, Any]) -> Any:
     try:
         answer = HUMAN_COMMANDS[name](state, rest)
     except QmpError as error:
-        return f"{error.desc}\r\n"
-    return _tell(answer) if isinstance(answer, Generator) else answer
+        return _refusal(state, error)
+    return _tell(state, answer) if isinstance(answer, Generator) else answer
 
 
-def _tell(work: Text) -> Text:
+def _tell(state: State, work: Text) -> Text:
     try:
         return (yield from work)
     except QmpError as error:
-        return f"{error.desc}\r\n"
+        return _refusal(state, error)
+
+
+def _refusal(state: State, error: QmpError) -> str:
+    """What the human monitor prints of an error."""
+    prefix = state.profile.human_error_prefix
+    return f"{prefix}{error.desc.removeprefix(prefix)}\r\n"
 
 
 def qemu_io_command(state: State, rest: str) -> Any:
@@ -171,7 +178,19 @@ def drive_del(state: State, rest: str) -> Text:
     return ""
 
 
+def clock_step(state: State, rest: str) -> WaitForClock:
+    """`clock_step [NS]`: let time go on by so much, or up to where something happens again."""
+    if state.clock is not Clock.MANUAL:
+        raise errors.generic("clock_step: time runs by itself; start the server with clock manual")
+    if not rest:
+        return WaitForClock("", wake_ns(state) or state.now_ns)
+    if not rest.isascii() or not rest.isdigit():
+        raise errors.generic(f"clock_step: '{rest}' is no number of nanoseconds")
+    return WaitForClock("", state.now_ns + int(rest))
+
+
 HUMAN_COMMANDS: Final[dict[str, Callable[[State, str], Any]]] = {
+    "clock_step": clock_step,
     "qemu-io": qemu_io_command,
     "drive_add": drive_add,
     "drive_del": drive_del,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cleancut_reference import errors
 from cleancut_reference.block.graph import Graph, used_by
 from cleancut_reference.block.node import Node
-from cleancut_reference.block.request import Outcome
+from cleancut_reference.block.request import DiskRequest, Op, Outcome
 from cleancut_reference.errors import QmpError
 from cleancut_reference.jobs.scope import Scope
 from cleancut_spec import cites
@@ -22,8 +22,10 @@ class NodeTarget:
         """Refuse a node that does not exist, by QmpError."""
         graph.find(self.name)
 
-    def open_request(self, graph: Graph, source: Node, scope: Scope) -> None:
-        """Nothing is to be opened."""
+    def open_request(self, graph: Graph, source: Node, scope: Scope) -> DiskRequest:
+        """Nothing is to be opened; but faults know the node as the drive's target from now on."""
+        called = f"{graph.display_name(source)}.target"
+        return DiskRequest(Op.CALL, graph.find(self.name).name, called=called)
 
     def adopt(self, graph: Graph, source: Node, scope: Scope, outcome: Outcome) -> Node:
         """The target."""

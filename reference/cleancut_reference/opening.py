@@ -90,6 +90,7 @@ class OpenNode:
     counted: "OpenNode | None" = None
     written_bytes: int = 0  # by requests to this node itself
     loaded: tuple[Bitmap, ...] = ()  # those that the image had when it was opened for writing
+    detects_zeroes: bool = False  # zeros that are written need no space
 
     @property
     def highest_bytes(self) -> int:
@@ -137,6 +138,7 @@ class Opener:
         for role, child in blueprint.children.items():
             children[role] = child if isinstance(child, str) else self.open(child)
         node = self._node(blueprint, children)
+        node.detects_zeroes = blueprint.options.get("detect-zeroes") in ("on", "unmap")
         self.nodes[blueprint.name] = node
         bitmaps = (
             take_bitmaps(node.image, not blueprint.read_only) if node.driver == "qcow2" else ()

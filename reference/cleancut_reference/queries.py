@@ -55,9 +55,10 @@ Infos = Mapping[str, Mapping[str, Any]]
 
 
 def query_block(state: State, arguments: dict[str, Any]) -> Query:
-    """The drives, each with its medium."""
+    """The drives, each with its medium; with `flat` without the images below it."""
     infos = yield from _ask(state)
-    return [_drive_info(state, drive, infos) for drive in state.graph.drives if drive.shown]
+    flat = arguments.get("flat", False)
+    return [_drive_info(state, drive, infos, flat) for drive in state.graph.drives if drive.shown]
 
 
 def query_named_block_nodes(state: State, arguments: dict[str, Any]) -> Query:
@@ -73,7 +74,7 @@ def _ask(state: State) -> Generator[DiskRequest, Outcome, Infos]:
     return outcome if isinstance(outcome, dict) else {}
 
 
-def _drive_info(state: State, drive: Drive, infos: Infos) -> dict[str, Any]:
+def _drive_info(state: State, drive: Drive, infos: Infos, flat: bool) -> dict[str, Any]:
     """One entry of `query-block`."""
     info: dict[str, Any] = {
         "device": drive.name,
@@ -86,7 +87,7 @@ def _drive_info(state: State, drive: Drive, infos: Infos) -> dict[str, Any]:
         if drive.root is not None:
             info["io-status"] = drive.device.io_status
     if drive.root is not None:
-        info["inserted"] = _node_info(state, drive.root, infos, flat=False)
+        info["inserted"] = _node_info(state, drive.root, infos, flat)
     return info
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from cleancut_reference.block.graph import Graph
@@ -13,9 +14,18 @@ from cleancut_reference.jobs.job import CLUSTER_BYTES, Job
 from cleancut_reference.nbd.export import Export
 from cleancut_reference.outputs import Output
 from cleancut_spec import cites
+from cleancut_spec.profiles import DEFAULT, Profile
 
 MAX_CHUNK_BYTES: Final = 1 << 20
 _ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
+
+
+class Clock(StrEnum):
+    """Where time comes from: `instant` has no waiting, in `manual` only the client moves time."""
+
+    REAL = "real"
+    INSTANT = "instant"
+    MANUAL = "manual"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +40,18 @@ class Options:
 
 @dataclass(slots=True, eq=False)
 class State:
-    """The block graph, the jobs in the order of their creation, the time, what is to be sent."""
+    """The block graph, the jobs in the order of their creation, the time, what is to be sent.
+
+    `profile` says which version of QEMU all this is like.
+    """
 
     graph: Graph = field(default_factory=Graph)
     options: Options = field(default_factory=Options)
+    profile: Profile = DEFAULT
     jobs: list[Job] = field(default_factory=list)
     creations: list[Creation] = field(default_factory=list)  # jobs that make images, oldest first
     now_ns: int = 0
+    clock: Clock = Clock.REAL
     outbox: list[Output] = field(default_factory=list)
     next_request: int = 1
     run_state: str = "running"

@@ -99,11 +99,7 @@ class Transaction:
         label = action.drain_label(state)
 
         def run(_: Outcome) -> Label | None:
-            if self.grouped and not action.can_be_grouped:
-                raise generic(
-                    f"Action '{action.kind}' does not support Transaction property "
-                    "completion-mode = grouped"
-                )
+            self._check_group(state, action)
             traffic = action.find(state)
             self.found = True
             if traffic is None or traffic.drained:
@@ -114,10 +110,21 @@ class Transaction:
 
         return Step(label, run)
 
+    def _check_group(self, state: State, action: Action) -> None:
+        """Refuse what cannot be grouped, when its turn comes or at once; raises QmpError."""
+        first = state.profile.groups_first
+        for each in self.actions if first else [action]:
+            if self.grouped and not (each.is_job if first else each.can_be_grouped):
+                raise generic(
+                    f"Action '{each.kind}' does not support Transaction property "
+                    "completion-mode = grouped"
+                )
+
     @cites("TX-ATOMIC-1", "TX-ATOMIC-2", "PIT-ALL-1", "PIT-BEFORE-1")
     def _commit_next(self, state: State) -> Step:
         """All are prepared: start each job, and only then let the guests go on."""
-        for action in self.actions:
+        newest_first = state.profile.commits_newest_first
+        for action in reversed(self.actions) if newest_first else self.actions:
             if (step := action.commit(state)) is not None:
                 return self._committing(step)
         return self._undrain_next(state) or Step(Label("reply"), self._end)
@@ -138,13 +145,17 @@ class Transaction:
     @cites("TX-ATOMIC-1", "TX-FAIL-2", "TX-FAIL-4", "TX-RELEASE-1")
     def _roll_back_next(self, state: State) -> Step:
         """One has failed: take back what was prepared, newest first, then let the guests go on."""
-        for action in reversed(self.actions[: self.position + 1]):
+        begun = self.actions[: self.position + 1]
+        for action in begun if state.profile.starts_in_prepare else reversed(begun):
             if (step := action.roll_back(state)) is not None:
                 return step
         return self._undrain_next(state) or Step(Label("refuse"), self._end)
 
     def _undrain_next(self, state: State) -> Step | None:
-        return _undrain(self, state, self.drained[0]) if self.drained else None
+        if not self.drained:
+            return None
+        traffic = self.drained[-1 if state.profile.commits_newest_first else 0]
+        return _undrain(self, state, traffic)
 
     @cites("TX-EMPTY-1")
     def _end(self, _: Outcome) -> Label:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cleancut_reference.assembly import assemble
-from cleancut_reference.commands import VERSION
+from cleancut_reference.commands import version
 from cleancut_reference.outputs import Console, Event, GuestDone, Reply, Shutdown
 from cleancut_reference.qemu.plan import read_plan
 from cleancut_reference.qmp.session import CAPABILITIES, Session
@@ -81,7 +81,14 @@ class Player:
     def play(self) -> Played:
         """Hold the dialogue to its end."""
         said = 0  # by QEMU so far
-        self._hear({"QMP": {"version": VERSION, "capabilities": list(CAPABILITIES)}})
+        self._hear(
+            {
+                "QMP": {
+                    "version": version(self._machine.engine.state.profile),
+                    "capabilities": list(CAPABILITIES),
+                }
+            }
+        )
         try:
             for record in self._recording.records:
                 if record["dir"] == "recv":

@@ -26,6 +26,7 @@ from cleancut_reference.jobs.scope import Scope
 from cleancut_reference.state import Options as Sizes
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
+from cleancut_spec.profiles import DEFAULT
 from cleancut_spec.schedule import STEPS, Label
 
 #: What tells states apart that go on alike, and what it is instead: numbers of requests, a cache of
@@ -33,6 +34,7 @@ from cleancut_spec.schedule import STEPS, Label
 IGNORED: Final[dict[tuple[type, str], Callable[[], Any]]] = {
     (GuestRequest, "id"): int,
     (State, "next_request"): lambda: 1,
+    (State, "profile"): lambda: DEFAULT,
     (Job, "lowest"): int,
     (Bench, "heard"): list,
 }

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from cleancut_conformance.judge import Finding, Judge
-from cleancut_conformance.judge.profiles import PROFILES
 from cleancut_conformance.report.text import show
 from cleancut_spec import clause
+from cleancut_spec.profiles import PROFILES
 from cleancut_spec.trace import Record, TraceError, read
 
 SHOWN = 5

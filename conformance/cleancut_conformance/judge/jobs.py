@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from cleancut_conformance.judge import completion
 from cleancut_conformance.judge.finding import Fault
-from cleancut_conformance.judge.profiles import Profile
 from cleancut_spec.jobs import FOLLOWS, Status
+from cleancut_spec.profiles import Profile
 
 FINAL: Final = ("BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED")
 

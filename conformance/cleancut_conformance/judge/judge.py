@@ -11,9 +11,9 @@ from cleancut_conformance.judge.completion import is_manual
 from cleancut_conformance.judge.data import Data
 from cleancut_conformance.judge.finding import Fault, Finding
 from cleancut_conformance.judge.jobs import FINAL, Job, Jobs
-from cleancut_conformance.judge.profiles import PROFILES, profile_for
 from cleancut_conformance.judge.shapes import event_fault
 from cleancut_spec.jobs import Status
+from cleancut_spec.profiles import PROFILES, profile_for
 from cleancut_spec.trace import Record, TraceError
 
 #: Exit statuses of a process that a fault of its own has ended.
@@ -175,7 +175,7 @@ class Judge:
         if not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
             yield "QMP-EVENT-1", f"event {message['event']} has timestamp {stamp!r}"
         name, data = message["event"], message.get("data", {})
-        if fault := event_fault(name, data):
+        if fault := event_fault(name, data, self._jobs.profile.name):
             yield "QMP-EVENT-1", fault
             return
         if name == "SHUTDOWN":
@@ -210,6 +210,9 @@ class Judge:
         if command is not None and command.verb == "resume" and command.job_id == data["id"]:
             self._jobs.resumed(data["id"])  # what it does may come before its reply
         yield from self._jobs.status_change(data, backup)
+        job = self._jobs.live.get(data["id"])
+        if job is not None and data["status"] == Status.CONCLUDED:  # its drive is free from now on
+            self._busy = [name for name in self._busy if name != (job.backup or {}).get("device")]
         if data["status"] == Status.NULL:
             self._data.ended(data["id"])
         if command is None:
@@ -307,7 +310,9 @@ class Judge:
         if not self._shutdown and not self._daemon and not self._jobs.joined:
             yield "JOB-QUIT-1", "quit without the event SHUTDOWN"
         for job in self._jobs.live.values():
-            if job.backup is not None and job.started and not job.final:
+            if job.backup is None:  # one that makes an image always waits to be dismissed
+                continue
+            if job.started and not job.final:
                 yield "JOB-QUIT-1", f"job {job.id!r} is still {job.status} at the end"
             elif job.status is Status.CONCLUDED and not is_manual(job, "auto-dismiss"):
                 yield "JOB-END-1", f"job {job.id!r} is still {job.status} at the end"

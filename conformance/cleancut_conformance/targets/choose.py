@@ -12,8 +12,12 @@ from cleancut_conformance.targets.qemu import Qemu
 from cleancut_conformance.targets.qsd import storage_daemon
 from cleancut_conformance.targets.reference import Reference
 from cleancut_conformance.targets.socket import Socket
+from cleancut_spec.profiles import PROFILES
 
-FORMS: Final = "reference, cleancut-qemu, qemu:PATH, qsd:PATH, unix:SOCKET, adapter:FILE.toml"
+FORMS: Final = (
+    "reference, reference:PROFILE, cleancut-qemu, qemu:PATH, qsd:PATH, unix:SOCKET, "
+    "adapter:FILE.toml"
+)
 
 #: Others offer targets here: a function from the text after `NAME:` to a Target.
 GROUP: Final = "cleancut.targets"
@@ -24,6 +28,10 @@ def choose(text: str) -> Target:
     kind, _, rest = text.partition(":")
     if text == "reference":
         return Reference()
+    if kind == "reference":
+        if rest not in PROFILES:
+            raise TargetError(f"no profile {rest!r}; it is one of {', '.join(PROFILES)}")
+        return Reference(text, arguments=("--profile", rest), partial=rest == "2013")
     if text == "cleancut-qemu":
         return Qemu(_beside_python("cleancut-qemu"), text)
     if kind == "qemu" and rest:

@@ -17,6 +17,7 @@ class Action:
 
     kind: str
     can_be_grouped: ClassVar[bool] = False  # whether completion-mode `grouped` is accepted
+    is_job: ClassVar[bool] = False  # whether it starts a job
     prepared: bool = False
 
     def find(self, state: State) -> Traffic | None:

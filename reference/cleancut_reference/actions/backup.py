@@ -13,7 +13,7 @@ from cleancut_reference.errors import QmpError
 from cleancut_reference.jobs.ending import fail, take_back
 from cleancut_reference.jobs.filter import attach
 from cleancut_reference.jobs.group import Group
-from cleancut_reference.jobs.job import Job, Settings
+from cleancut_reference.jobs.job import Job, Policy, Settings
 from cleancut_reference.jobs.scope import Sync, take_bitmap
 from cleancut_reference.jobs.top_layer import TopLayer
 from cleancut_reference.node_target import NodeTarget
@@ -33,6 +33,7 @@ class Backup(Action):
 
     kind = "backup"
     can_be_grouped = True
+    is_job = True
 
     device: str
     target: Target | NodeTarget
@@ -80,6 +81,7 @@ class Backup(Action):
 def check_source(state: State, backup: Backup) -> Node:
     """The node of an action that can take a backup; raises QmpError where it cannot."""
     source = state.graph.find(backup.device)
+    _check_policy(state, backup, source)
     backup.target.find(state.graph, source)
     scope = backup.settings.scope.of(source)
     backup.settings = replace(backup.settings, scope=scope)
@@ -89,13 +91,26 @@ def check_source(state: State, backup: Backup) -> Node:
     return source
 
 
+@cites("POLICY-ENOSPC-1")
+def _check_policy(state: State, backup: Backup, source: Node) -> None:
+    """Refuse a policy that stops where a profile has no io-status to show it; raises QmpError."""
+    if not state.profile.stop_needs_io_status:
+        return
+    drive = state.graph.drive_of(source)
+    stops = backup.settings.on_source_error in (Policy.STOP, Policy.ENOSPC)
+    if stops and (drive is None or drive.device is None):
+        raise errors.generic("Invalid parameter 'on-source-error'")
+
+
 def _prepare(state: State, backup: Backup) -> Step:
     source = backup.source
     assert source is not None
     label = Label("prepare", source.index)
 
     def run(outcome: Outcome) -> Label:
-        _make_job(state, backup, source, outcome)
+        job = _make_job(state, backup, source, outcome)
+        if state.profile.starts_in_prepare:
+            _start(state, job)
         backup.prepared = True
         return label
 
@@ -103,7 +118,7 @@ def _prepare(state: State, backup: Backup) -> Step:
 
 
 @cites("ARG-TARGET-1", "ARG-MODE-2", "ARG-FORMAT-1", "ARG-SPEED-1")
-def _make_job(state: State, backup: Backup, source: Node, outcome: Outcome) -> None:
+def _make_job(state: State, backup: Backup, source: Node, outcome: Outcome) -> Job:
     """The target is open: check all that is said of the job, and put it in front of the drive."""
     backup.opened = None if isinstance(outcome, Failed) else outcome
     graph, scope = state.graph, backup.settings.scope
@@ -118,9 +133,10 @@ def _make_job(state: State, backup: Backup, source: Node, outcome: Outcome) -> N
     except QmpError:
         backup.target.abandon(graph, target)
         raise
-    cluster_bytes = _cluster_bytes(state, target)
+    cluster_bytes = _cluster_bytes(state, backup, target)
     settings = replace(backup.settings, id=job_id)
-    job = Job(settings, source, target, cluster_bytes, backup.group)
+    whole = state.profile.whole_clusters
+    job = Job(settings, source, target, cluster_bytes, backup.group, whole_clusters=whole)
     if backup.group is not None:
         backup.group.jobs.append(job)
     attach(graph, job)
@@ -133,11 +149,19 @@ def _make_job(state: State, backup: Backup, source: Node, outcome: Outcome) -> N
         take_back(state, job, whole=False)
         raise errors.generic("Parameter 'speed' expects a non-negative value")
     backup.job = job
+    return job
 
 
-def _cluster_bytes(state: State, target: Node) -> int:
+def _start(state: State, job: Job) -> None:
+    """The job runs, and stands still as long as its drive is drained."""
+    state.outbox.append(job.move(Status.RUNNING))
+    state.outbox.append(job.move(Status.PAUSED))
+
+
+def _cluster_bytes(state: State, backup: Backup, target: Node) -> int:
     """What is copied at once: nothing of the target may be written in part."""
-    return max(state.options.cluster_bytes, target.cluster_bytes)
+    least_bytes = max(state.options.cluster_bytes, backup.settings.min_cluster_bytes)
+    return max(least_bytes, target.cluster_bytes)
 
 
 @cites("ARG-PERF-1")
@@ -161,8 +185,8 @@ def _check_pair(state: State, backup: Backup, source: Node, target: Node) -> Non
 @cites("ARG-SIZE-1")
 def _check_together(state: State, backup: Backup, source: Node, target: Node) -> None:
     """Refuse a target that does not fit, or a filter that cannot be put in; raises QmpError."""
-    settings, cluster_bytes = backup.settings, _cluster_bytes(state, target)
-    if target.size_bytes != source.size_bytes:
+    settings, cluster_bytes = backup.settings, _cluster_bytes(state, backup, target)
+    if state.profile.checks_size and target.size_bytes != source.size_bytes:
         raise errors.generic("Source and target image have different sizes")
     if settings.filter_name is not None:
         try:
@@ -170,6 +194,10 @@ def _check_together(state: State, backup: Backup, source: Node, target: Node) ->
         except QmpError as error:
             raise errors.generic(f"Could not create node: {error.desc}") from None
     backup.target.check_access(state.graph, source, target)
+    least = settings.min_cluster_bytes
+    if least < 0 or least & (least - 1):
+        what = "min-cluster-size needs to be a power of 2"
+        raise errors.generic(f"Could not create node: Cannot create block-copy-state: {what}")
     if 0 < settings.max_chunk_bytes < cluster_bytes:
         too_small = f"Required max-chunk ({settings.max_chunk_bytes}) is less than backup"
         raise errors.generic(f"{too_small} cluster size ({cluster_bytes})")
@@ -194,8 +222,8 @@ def _commit(state: State, backup: Backup) -> Step:
 
     def run(outcome: Outcome) -> Label:
         backup.committed = True
-        state.outbox.append(job.move(Status.RUNNING))
-        state.outbox.append(job.move(Status.PAUSED))  # by the drain
+        if not state.profile.starts_in_prepare:
+            _start(state, job)
         if isinstance(outcome, Failed):
             fail(job, outcome.errno)
         return label

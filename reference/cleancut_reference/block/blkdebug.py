@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from cleancut_reference import errors
 from cleancut_reference.block.values import as_bool, as_int
-from cleancut_reference.qmp.arguments import schema
 from cleancut_reference.sizes import SECTOR_BYTES
+from cleancut_spec.qmp import schema
 
 #: What a rule means that names no kind of request.
 DEFAULT_IOTYPES: Final = frozenset({"read", "write", "write-zeroes", "discard", "flush"})

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cleancut_reference.qmp.arguments import schema
+from cleancut_spec.qmp import schema
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,20 +57,27 @@ class Faults:
     def __init__(self, rules: list[Fault]) -> None:
         self._rules = list(rules)
         self._seen: dict[tuple[str, Op], int] = {}
-        self._called: dict[str, str] = {}
+        self._called: dict[str, list[str]] = {}
 
     def call(self, node: str, name: str) -> None:
-        """From now on the rules for `name` mean this node."""
-        self._called[node] = name
+        """From now on the rules for `name` mean this node, and those for its other names, too."""
+        names = self._called.setdefault(node, [])
+        if name not in names:
+            names.append(name)
 
     def strike(self, request: DiskRequest) -> Failed | None:
         """The failure that a rule demands; a rule without `always` strikes once."""
         if request.op not in (Op.READ, Op.WRITE):
             return None
-        key = (self._called.get(request.node, request.node), request.op)
-        count = self._seen[key] = self._seen.get(key, 0) + 1
+        if not self._rules:
+            return None
+        names = {request.node, *self._called.get(request.node, [])}
+        for name in names:
+            self._seen[name, request.op] = self._seen.get((name, request.op), 0) + 1
         for rule in self._rules:
-            if (rule.node, rule.op) == key and _covers(rule, request, count):
+            if rule.node not in names or rule.op is not request.op:
+                continue
+            if _covers(rule, request, self._seen[rule.node, rule.op]):
                 if not rule.always:
                     self._rules.remove(rule)
                 return Failed(rule.errno)

@@ -135,7 +135,7 @@ def next_claim(request: GuestRequest) -> Claim | None:
     if not request.op.changes:
         return None
     for job in root(request).filters():
-        cluster = cluster_to_copy(job, request)
+        cluster = None if job.broken else cluster_to_copy(job, request)
         if cluster is not None:
             return Claim(job, cluster)
     return None
@@ -209,11 +209,20 @@ def _cbw_write(state: State, traffic: Traffic, request: GuestRequest) -> Step:
 def _refuse(
     state: State, traffic: Traffic, request: GuestRequest, name: str, failed: Failed
 ) -> Label:
-    """Copy-before-write has failed, so the guest's write fails and the drive stays as it is."""
-    assert request.claim is not None
-    cluster = request.claim.cluster
-    _end(state, traffic, request, failed)
-    return Label(name, traffic.index, cluster, failed.errno)
+    """Copy-before-write has failed, so the guest's write fails and the drive stays as it is.
+
+    Or, if the client wants that, the backup fails, and the write goes on.
+    """
+    claim = request.claim
+    assert claim is not None
+    told = claim.job.break_off(name.removeprefix("fail_cbw_"), failed.errno)
+    if told is not None:
+        state.outbox.append(told)
+        request.claim, request.old_content = None, b""
+        request.phase = Phase.CBW_NEXT if next_claim(request) is not None else Phase.IN_FLIGHT
+    else:
+        _end(state, traffic, request, failed)
+    return Label(name, traffic.index, claim.cluster, failed.errno)
 
 
 @cites("GUEST-WRITE-1")

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from cleancut_reference.block.dirty_bitmap import DirtyBitmap
 from cleancut_reference.block.request import DiskRequest
 from cleancut_reference.block.traffic import Traffic
+from cleancut_reference.outputs import Event
 
 #: Drivers whose child `file` (or `image`) holds the same bytes at the same places.
 TRANSPARENT: Final = {"raw": "file", "throttle": "file", "blkdebug": "image",
@@ -23,6 +24,10 @@ class CopyBeforeWrite(Protocol):
 
     cluster_bytes: int
     copied: bytearray
+    broken: bool
+
+    def break_off(self, operation: str, errno: str) -> Event | None:
+        """Fail instead of the guest's write, if that is wanted: what tells so, or None."""
 
     @property
     def target(self) -> Node:

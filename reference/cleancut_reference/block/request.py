@@ -34,6 +34,7 @@ class Op(StrEnum):
     STORE_BITMAPS = "store-bitmaps"
     DROP_BITMAP = "drop-bitmap"
     LISTEN = "listen"
+    CALL = "call"
 
 
 #: How the names begin of nodes that nobody gives a name.
@@ -111,7 +112,7 @@ class DiskRequest:
     nodes: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     backing: str = ""
-    called: str = ""  # the name by which faults know the node, on OPEN
+    called: str = ""  # a name by which faults know the node; CALL does nothing else
     listen: Listen | None = None
     compress: bool = False
     bitmaps: Mapping[str, tuple[Bitmap, ...]] = field(default_factory=dict)

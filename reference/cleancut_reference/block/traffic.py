@@ -103,5 +103,7 @@ class Traffic:
 
     def cbw_claims(self, job: CopyBeforeWrite) -> set[int]:
         """The clusters that copy-before-write holds for a backup."""
+        if not self.requests:
+            return set()
         claims = (request.claim for request in self.requests)
         return {claim.cluster for claim in claims if claim is not None and claim.job is job}

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from cleancut_reference.image.image import Extent, Image, ImageError, Status, check_range
-from cleancut_reference.image.store import Data, Store
-
-_ZERO_CHUNK: Final = bytes(1 << 20)
+from cleancut_reference.image.store import ZEROS, Data, Store
 
 
 class RawImage:
@@ -45,8 +43,8 @@ class RawImage:
         """Write zeros, but not where the store has none of its bytes in use."""
         check_range(self, offset_bytes, length_bytes)
         for start, end in list(self._store.data_ranges(offset_bytes, length_bytes)):
-            for at in range(start, end, len(_ZERO_CHUNK)):
-                self._store.write(at, memoryview(_ZERO_CHUNK)[: end - at])
+            for at in range(start, end, len(ZEROS)):
+                self._store.write(at, memoryview(ZEROS)[: end - at])
 
     def discard(self, offset_bytes: int, length_bytes: int) -> None:
         """Nothing: a guest may not count on what it reads after a discard."""

@@ -8,8 +8,22 @@ from typing import Final, Protocol
 #: What can be written.
 Data = bytes | bytearray | memoryview
 
+#: So many zeros are at hand.
+ZEROS: Final = bytes(1 << 20)
+
 _BLOCK_BYTES: Final = 65536
 _ZERO_BLOCK: Final = bytes(_BLOCK_BYTES)
+
+
+def is_zero(data: Data) -> bool:
+    """Whether there is nothing but zeros; data that is something else mostly says so at once."""
+    if not data or data[0] or data[-1]:
+        return not data
+    whole = bytes(data)  # bytes are compared by the word, views are not
+    return all(
+        whole[at : at + len(ZEROS)] == ZEROS[: len(whole) - at]
+        for at in range(0, len(whole), len(ZEROS))
+    )
 
 
 class Store(Protocol):

@@ -52,6 +52,13 @@ def is_claimed(job: Job, cluster: int) -> bool:
     return cluster in job.source.traffic.cbw_claims(job) or job.copy_overlaps(cluster, cluster + 1)
 
 
+def _next_claimed(job: Job, first: int) -> int:
+    """The first cluster after this one that a copy or a guest request holds."""
+    copies = (copy.first for copy in job.in_flight)
+    claims = (*job.source.traffic.cbw_claims(job), *copies)
+    return min((at for at in claims if at > first), default=len(job.copied))
+
+
 def may_park(job: Job) -> bool:
     """Whether the job, which is to pause, has come to stand still."""
     running = job.status is Status.RUNNING and not job.ending
@@ -64,7 +71,7 @@ def _claim(state: State, job: Job, first: int) -> Step:
     def run(_: Outcome) -> Label:
         limit = min(first + _chunk_clusters(state, job), len(job.copied))
         end = clear_run(job.copied, first, limit)
-        end = next((at for at in range(first + 1, end) if is_claimed(job, at)), end)
+        end = min(end, _next_claimed(job, first))
         job.in_flight.append(Copy(first, end))
         if any(not is_claimed(job, left) for left in job.remaining_clusters()):
             length_bytes = (end - first) * job.cluster_bytes

@@ -196,10 +196,16 @@ def dismiss(state: State, job: Job) -> None:
 def take_back(state: State, job: Job, whole: bool) -> None:
     """A job that never ran leaves without a final event, and without waiting for a dismissal.
 
-    One that is not `whole` was refused while it was being made.
+    In a profile that starts jobs early it did run, and tells that it was cancelled. One that is not
+    `whole` was refused while it was being made.
     """
     if whole:
+        started = job.status is Status.PAUSED
+        if started:
+            state.outbox.append(job.move(Status.RUNNING))
         state.outbox.append(job.move(Status.ABORTING))
+        if started:
+            state.outbox.append(job.block_job_event("BLOCK_JOB_CANCELLED"))
         state.outbox.append(job.move(Status.CONCLUDED))
     release_bitmap(job, well=False, taken_back=True)
     detach(state.graph, job)

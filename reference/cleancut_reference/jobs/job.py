@@ -51,6 +51,8 @@ class Settings:
     filter_name: str | None = None
     max_workers: int = DEFAULT_WORKERS
     max_chunk_bytes: int = 0  # of one background copy; 0: the server's own limit
+    min_cluster_bytes: int = 0  # clusters are no smaller than this
+    breaks_snapshot: bool = False  # a failed copy-before-write fails the job, not the guest's write
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +87,8 @@ class Job:
     lowest: int = 0  # no cluster below this one remains
     bitmap: DirtyBitmap | None = None  # frozen for the job
     filter: Node = field(init=False)
+    broken: bool = False  # what the guest overwrites is not copied first any more
+    whole_clusters: bool = True  # `len` and `offset` count whole clusters, not bytes of the image
 
     def __post_init__(self) -> None:
         self.remaining = cluster_count(self.source.size_bytes, self.cluster_bytes)
@@ -120,13 +124,18 @@ class Job:
 
     @property
     def length_bytes(self) -> int:
-        """The job's `len`: whole clusters."""
+        """The job's `len`: what is to be copied."""
+        if not self.whole_clusters:
+            return self.source.size_bytes
         return self.total * self.cluster_bytes
 
     @property
     def offset_bytes(self) -> int:
         """The job's `offset`: what is on the target."""
-        return self.length_bytes - self.remaining * self.cluster_bytes
+        left_bytes = self.remaining * self.cluster_bytes
+        if not self.whole_clusters and self.copied[-1:] == b"\0":  # the last may be partial
+            left_bytes -= -self.source.size_bytes % self.cluster_bytes
+        return self.length_bytes - left_bytes
 
     @cites("JOB-STATUS-1")
     def move(self, status: Status) -> Event:
@@ -174,6 +183,15 @@ class Job:
         while at < end:
             yield at
             at = first_clear(self.copied, at + 1, end)
+
+    @cites("CBW-ERROR-1")
+    def break_off(self, operation: str, errno: str) -> Event | None:
+        """With on-cbw-error=break-snapshot the job fails, and the guest's write does not."""
+        if not self.settings.breaks_snapshot or self.ending:
+            return None
+        self.broken, self.error = True, errno
+        data = {"device": self.id, "operation": operation, "action": "report"}
+        return Event("BLOCK_JOB_ERROR", data)
 
     def copy_overlaps(self, first: int, end: int) -> bool:
         """Whether a request of the background copy covers one of these clusters."""

@@ -63,19 +63,19 @@ def cancel(state: State, job: Job) -> Any:
 
 
 @cites("JOB-PAUSE-1")
-def pause(state: State, job: Job) -> WaitForPause:
+def pause(state: State, job: Job) -> Any:
     """Stop copying; answered when the job stands still."""
     apply(job, Verb.PAUSE)
-    if job.user_paused:
+    if job.user_paused and state.profile.pauses_once:
         raise errors.generic("Job is already paused")
     job.user_paused = True
-    return WaitForPause({}, job)
+    return WaitForPause({}, job) if state.profile.pause_waits else {}
 
 
 @cites("JOB-RESUME-1", "POLICY-STOP-1")
 def resume(state: State, job: Job) -> Any:
     """Go on copying, after a pause or an error under policy `stop`."""
-    if not job.user_paused:
+    if not job.user_paused and state.profile.pauses_once:
         raise errors.generic("Can't resume a job that was not paused")
     apply(job, Verb.RESUME)
     job.user_paused = False

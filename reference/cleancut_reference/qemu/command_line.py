@@ -19,7 +19,7 @@ OF_THE_GUEST: Final = frozenset(
 )  # fmt: skip
 
 #: QEMU has no such options.
-OURS: Final = frozenset({"image-root", "fault", "seed"})
+OURS: Final = frozenset({"clock", "fault", "image-root", "profile", "seed"})
 
 
 class CommandLineError(Exception):

@@ -3,8 +3,9 @@
 from typing import Final
 
 from cleancut_reference.block.drivers import DRIVERS
-from cleancut_reference.commands import PACKAGE, QEMU_VERSION
+from cleancut_reference.commands import PACKAGE
 from cleancut_reference.qemu.machines import ACCELERATORS, device_help, machine_help
+from cleancut_spec.profiles import DEFAULT, Profile
 
 USAGE: Final = """\
 usage: cleancut-qemu [options of qemu-system-x86_64]
@@ -27,6 +28,8 @@ and its own:
   -image-root DIR   QMP commands reach files under DIR only; without it, those under the current
                     directory and the directories of files that the command line opens for writing
   -fault 'd0.target write 3 ENOSPC'       an I/O error to inject; may be repeated
+  -profile VERSION  be like QEMU 2013, 5.2, 7.2, 10.0 or 11 (default: 7.2)
+  -clock instant    every wait is over at once; with manual only `clock_step` moves time
   -seed N           order all steps by a random generator with this seed
 
 exit status: 0 after quit, SIGTERM, SIGINT or SIGHUP; 1 for a wrong command line
@@ -37,7 +40,7 @@ example:
 """
 
 
-def help_text(topic: str) -> str:
+def help_text(topic: str, profile: Profile = DEFAULT) -> str:
     """What to print about a topic of `Plan.wants_help`."""
     match topic:
         case "machine":
@@ -52,6 +55,6 @@ def help_text(topic: str) -> str:
             names = " ".join(sorted(DRIVERS.keys() - {"memory"}))
             return f"Supported formats: {names}\nSupported formats (read-only): {names}\n"
         case "version":
-            return f"QEMU emulator version {QEMU_VERSION} ({PACKAGE})\n"
+            return f"QEMU emulator version {profile.version} ({PACKAGE})\n"
         case _:
             return USAGE

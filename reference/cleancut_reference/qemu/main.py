@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         plan = read_plan(sys.argv[1:] if argv is None else argv)
         if plan.wants_help:
-            print(help_text(plan.wants_help), end="")
+            print(help_text(plan.wants_help, plan.wanted.profile), end="")
             return 0
         _start(plan, connections)
     except (CommandLineError, UsageError, FaultError) as error:

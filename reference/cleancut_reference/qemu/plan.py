@@ -11,6 +11,8 @@ from cleancut_reference.qemu.channel import Channel, Nothing, character, chardev
 from cleancut_reference.qemu.command_line import CommandLineError, split_options
 from cleancut_reference.qemu.machines import ACCELERATORS, MACHINES, missing_bus
 from cleancut_reference.qmp.parser import Bad, parse
+from cleancut_reference.state import Clock
+from cleancut_spec.profiles import PROFILES
 
 #: Options of a guest that has no screen, no serial line, no network here.
 _NOTHING_ELSE: Final = {
@@ -159,6 +161,18 @@ def _seed(plan: Plan, value: str) -> None:
     plan.wanted.seed = int(value)
 
 
+def _profile(plan: Plan, value: str) -> None:
+    if value not in PROFILES:
+        raise CommandLineError(f"-profile {value}: it is one of {', '.join(PROFILES)}")
+    plan.wanted.profile = PROFILES[value]
+
+
+def _clock(plan: Plan, value: str) -> None:
+    if value not in list(Clock):
+        raise CommandLineError(f"-clock {value}: it is one of {', '.join(Clock)}")
+    plan.wanted.clock = Clock(value)
+
+
 def _paused(plan: Plan, value: str) -> None:
     plan.wanted.paused = True
 
@@ -187,6 +201,8 @@ _READERS: Final[Mapping[str, Callable[[Plan, str], None]]] = {
     "fault": lambda plan, value: plan.wanted.faults.append(value),
     "image-root": _image_root,
     "seed": _seed,
+    "clock": _clock,
+    "profile": _profile,
     "version": _help("version"),
     "help": _help("help"),
     "h": _help("help"),

@@ -1,15 +1,12 @@
 """Checks a command's arguments against the QMP schema, before anything of the command runs."""
 
-import json
 from collections.abc import Mapping
-from functools import cache
-from importlib import resources
 from typing import Any, Final
 
 from cleancut_reference.errors import QmpError, generic
 from cleancut_spec import cites
-
-Schema = Mapping[str, Mapping[str, Any]]
+from cleancut_spec.profiles import DEFAULT
+from cleancut_spec.qmp import Schema, schema
 
 _EXPECTED: Final = {
     "string": "string", "int": "integer", "number": "number", "boolean": "boolean",
@@ -37,21 +34,15 @@ _ALTERNATES: Final = {
 }
 
 
-@cache
-def schema() -> Schema:
-    """The QMP schema by entity name, in the form of `query-qmp-schema`."""
-    text = (resources.files("cleancut_spec") / "schema" / "qmp.json").read_text(encoding="utf-8")
-    return {entity["name"]: entity for entity in json.loads(text)}
-
-
 @cites("ARG-TYPE-1")
-def check_arguments(command: str, arguments: dict[str, Any]) -> None:
-    """Refuse arguments that the schema does not allow; raises QmpError naming the first."""
-    _check(schema()[command]["arg-type"], arguments, "")
+def check_arguments(command: str, arguments: dict[str, Any], profile: str = DEFAULT.name) -> None:
+    """Refuse arguments that the profile's schema does not allow; raises QmpError for the first."""
+    types = schema(profile)
+    _check(types, types[command]["arg-type"], arguments, "")
 
 
-def _check(type_name: str, value: Any, path: str) -> None:
-    entity = schema()[type_name]
+def _check(types: Schema, type_name: str, value: Any, path: str) -> None:
+    entity = types[type_name]
     match entity["meta-type"]:
         case "builtin":
             _check_builtin(entity["json-type"], value, path)
@@ -62,11 +53,11 @@ def _check(type_name: str, value: Any, path: str) -> None:
         case "array":
             _check_builtin("array", value, path)
             for index, item in enumerate(value):
-                _check(entity["element-type"], item, f"{path}[{index}]")
+                _check(types, entity["element-type"], item, f"{path}[{index}]")
         case "alternate":
-            _check_alternate(entity, value, path)
+            _check_alternate(types, entity, value, path)
         case _:
-            _check_object(entity, value, path)
+            _check_object(types, entity, value, path)
 
 
 def _check_builtin(kind: str, value: Any, path: str) -> None:
@@ -90,34 +81,36 @@ def _wrong_type(path: str, expected: str) -> QmpError:
     return generic(f"Invalid parameter type for '{path}', expected: {expected}")
 
 
-def _check_object(entity: Mapping[str, Any], value: Any, path: str) -> None:
+def _check_object(types: Schema, entity: Mapping[str, Any], value: Any, path: str) -> None:
     _check_builtin("object", value, path)
-    known = _check_members(entity, value, path)
+    known = _check_members(types, entity, value, path)
     if "tag" in entity:
         for variant in entity["variants"]:
             if variant["case"] == value[entity["tag"]]:
-                known |= _check_members(schema()[variant["type"]], value, path)
+                known |= _check_members(types, types[variant["type"]], value, path)
     for key in value:
         if key not in known and entity["name"] not in _OPEN:
             raise generic(f"Parameter '{_join(path, key)}' is unexpected")
 
 
-def _check_members(entity: Mapping[str, Any], value: dict[str, Any], path: str) -> set[str]:
+def _check_members(
+    types: Schema, entity: Mapping[str, Any], value: dict[str, Any], path: str
+) -> set[str]:
     for member in entity["members"]:
         name = member["name"]
         if name in value:
-            _check(member["type"], value[name], _join(path, name))
+            _check(types, member["type"], value[name], _join(path, name))
         elif "default" not in member:
             raise generic(f"Parameter '{_join(path, name)}' is missing")
     return {member["name"] for member in entity["members"]}
 
 
-def _check_alternate(entity: Mapping[str, Any], value: Any, path: str) -> None:
+def _check_alternate(types: Schema, entity: Mapping[str, Any], value: Any, path: str) -> None:
     for member in entity["members"]:
-        kind = schema()[member["type"]]
+        kind = types[member["type"]]
         json_type = kind.get("json-type") or _JSON_TYPES[kind["meta-type"]]
         if _fits(json_type, value):
-            return _check(member["type"], value, path)
+            return _check(types, member["type"], value, path)
     raise _wrong_type(_last(path), _ALTERNATES.get(entity["name"], "string or object"))
 
 

@@ -8,7 +8,8 @@ import sys
 import time
 from typing import Any, Final
 
-from cleancut_reference.commands import VERSION
+from cleancut_reference.clock import pass_time
+from cleancut_reference.commands import version
 from cleancut_reference.machine import Machine
 from cleancut_reference.nbd.server import NbdServer
 from cleancut_reference.outputs import (
@@ -22,9 +23,11 @@ from cleancut_reference.outputs import (
 )
 from cleancut_reference.qmp.clients import Clients
 from cleancut_reference.qmp.session import CAPABILITIES, Session
+from cleancut_reference.state import Clock
 from cleancut_spec import cites
 
 MAX_TURN_NS: Final = 2_000_000  # then the sockets have their turn
+MAX_TURN_STEPS: Final = 100_000  # the same without time, since a job may go on for ever
 READ_BYTES: Final = 1 << 16
 MAX_UNSENT_BYTES: Final = 64 << 20
 
@@ -35,6 +38,7 @@ class Server:
     def __init__(self, machine: Machine, clients: Clients) -> None:
         self._machine = machine
         self._clients = clients
+        self._profile = machine.engine.state.profile
         self._writer: asyncio.StreamWriter | None = None
         self._work = asyncio.Event()
         self._ended = False
@@ -58,24 +62,36 @@ class Server:
 
     async def _run_machine(self) -> None:
         engine = self._machine.engine
+        real = engine.state.clock is Clock.REAL
         while not self._ended:
-            now_ns = time.monotonic_ns()
-            engine.advance(now_ns)
-            busy = False
-            while self._machine.step():
-                busy = True
-                if time.monotonic_ns() > now_ns + MAX_TURN_NS:
-                    break
+            busy = self._turn() if real else self._turn_without_time()
             self._send_outputs()
             if busy:
                 await asyncio.sleep(0)
             else:
-                await self._wait(engine.wake_ns())
+                await self._wait(engine.wake_ns() if real else None)
         writer = self._writer  # the client may hang up meanwhile
         if writer is not None:
             with contextlib.suppress(ConnectionError, TimeoutError):
                 await asyncio.wait_for(writer.drain(), 5)
             writer.close()
+
+    def _turn(self) -> bool:
+        """Take steps until none is enabled, or it is time for the sockets; whether any was."""
+        now_ns, busy = time.monotonic_ns(), False
+        self._machine.engine.advance(now_ns)
+        while self._machine.step():
+            busy = True
+            if time.monotonic_ns() > now_ns + MAX_TURN_NS:
+                break
+        return busy
+
+    def _turn_without_time(self) -> bool:
+        """The same, with a clock that does not run: all comes to rest before anything is heard."""
+        steps = 0
+        while steps < MAX_TURN_STEPS and (self._machine.step() or pass_time(self._machine.engine)):
+            steps += 1
+        return steps > 0
 
     async def _wait(self, wake_ns: int | None) -> None:
         """Until somebody brings work, or time alone enables a step."""
@@ -101,15 +117,21 @@ class Server:
                 writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader) -> None:
-        session = Session()
+        session = Session(self._profile.name)
         while data := await reader.read(READ_BYTES):
             for request, answer in session.feed(data):
                 self._machine.engine.receive(request, answer)
             self._work.set()
 
+    def _date_ns(self) -> int:
+        """Since 1970; a clock that does not run began then."""
+        state = self._machine.engine.state
+        return time.time_ns() if state.clock is Clock.REAL else state.now_ns
+
     @cites("QMP-GREET-1")
     def _greet(self) -> None:
-        self._send({"QMP": {"version": VERSION, "capabilities": list(CAPABILITIES)}})
+        greeting = {"version": version(self._profile), "capabilities": list(CAPABILITIES)}
+        self._send({"QMP": greeting})
 
     def _send(self, message: dict[str, Any]) -> None:
         if self._writer is None:
@@ -126,7 +148,7 @@ class Server:
                 case Reply(body):
                     self._send(body)
                 case Event(name, data):
-                    seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+                    seconds, microseconds = divmod(self._date_ns() // 1000, 1_000_000)
                     stamp = {"seconds": seconds, "microseconds": microseconds}
                     known = {"data": data} if data else {}
                     self._send({"timestamp": stamp, "event": name} | known)

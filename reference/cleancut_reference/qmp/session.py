@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from cleancut_reference.errors import QmpError, command_not_found, generic
-from cleancut_reference.qmp.arguments import check_arguments, schema
+from cleancut_reference.qmp.arguments import check_arguments
 from cleancut_reference.qmp.lexer import Lexer
 from cleancut_reference.qmp.parser import Bad
 from cleancut_spec import cites
+from cleancut_spec.profiles import DEFAULT
+from cleancut_spec.qmp import schema
 
 _MEMBERS: Final = {
     "execute": (str, "a string"),
@@ -23,7 +25,8 @@ CAPABILITIES: Final = ("oob",)
 class Session:
     """Turns a client's bytes into requests, each with its answer where that is known at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, profile: str = DEFAULT.name) -> None:
+        self._profile = profile
         self._lexer = Lexer()
         self._negotiated = False
         self._members: Mapping[str, tuple[type, str]] = _MEMBERS
@@ -51,7 +54,7 @@ class Session:
             if not isinstance(value, kind):
                 raise generic(f"QMP input member '{name}' must be {text}")
         if "exec-oob" in request:
-            return _check_out_of_band(request)
+            return _check_out_of_band(request, self._profile)
         if "execute" not in request:
             raise generic("QMP input lacks member 'execute'")
         if request["execute"] == "qmp_capabilities":
@@ -63,19 +66,19 @@ class Session:
     def _negotiate(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if self._negotiated:
             raise command_not_found("Capabilities negotiation is already complete, command ignored")
-        check_arguments("qmp_capabilities", arguments)
+        check_arguments("qmp_capabilities", arguments, self._profile)
         if "oob" in arguments.get("enable", []):
             self._members = _OUT_OF_BAND
         self._negotiated = True
         return {}
 
 
-def _check_out_of_band(request: dict[str, Any]) -> None:
+def _check_out_of_band(request: dict[str, Any], profile: str) -> None:
     """Refuse a command that cannot be executed out of band; raises QmpError."""
     name = request["exec-oob"]
     if "execute" in request:
         raise generic("QMP input member 'exec-oob' clashes with 'execute'")
-    if name not in schema():
+    if name not in schema(profile):
         raise command_not_found(f"The command {name} has not been found")
-    if not schema()[name].get("allow-oob"):
+    if not schema(profile)[name].get("allow-oob"):
         raise generic(f"The command {name} does not support OOB")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from cleancut_reference.errors import generic
-from cleancut_reference.qmp.arguments import schema
+from cleancut_spec.qmp import schema
 
 
 def typed(command: str, texts: dict[str, Any]) -> dict[str, Any]:
