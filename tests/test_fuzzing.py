@@ -1,0 +1,67 @@
+"""Any dialogue with the server: no exception, no hang, every guarantee kept."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from cleancut_reference.block import guest
+from cleancut_reference.engine import Engine
+from cleancut_reference.jobs import ending
+from cleancut_spec.profiles import PROFILES
+from tests.fuzzing.driver import Broken, hold
+from tests.fuzzing.requests import ANY, BACKUPS, SEEDS, dialogues
+
+
+@settings(max_examples=40)
+@given(dialogues(ANY), SEEDS)
+def test_whatever_is_asked(sent: list[tuple[Any, int]], seed: int) -> None:
+    hold(sent, "7.2", seed, foretold=False)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@settings(max_examples=15)
+@given(dialogues(BACKUPS), SEEDS)
+def test_what_backups_hold(profile: str, sent: list[tuple[Any, int]], seed: int) -> None:
+    hold(sent, profile, seed, foretold=True)
+
+
+BACKUP = {
+    "execute": "drive-backup",
+    "arguments": {"device": "d0", "target": "t0", "sync": "full", "speed": 1},
+}
+WRITE = {
+    "execute": "human-monitor-command",
+    "arguments": {"command-line": 'qemu-io d0 "write -P 0x5a 256k 64k"'},
+}
+
+
+def _never_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest, "next_claim", lambda request: None)
+
+
+def _never_aborts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "may_abort", lambda job: False)
+
+
+def _loses_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "_reply", lambda self, result, at=None: None)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_never_copies, "CBW-COPY-1"),
+        (_never_aborts, "requests are answered"),
+        (_loses_answers, "never answered|requests are answered"),
+    ],
+)
+def test_what_is_not_kept_is_seen(
+    spoil: Callable[[pytest.MonkeyPatch], None], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold([(BACKUP, 1000), (WRITE, 1000)], "7.2", 0, foretold=False)
+    hold([(BACKUP, 1000), (WRITE, 1000)], "7.2", 0, foretold=True)
+    spoil(monkeypatch)
+    with pytest.raises(Broken, match=words):
+        hold([(BACKUP, 1000), (WRITE, 1000)], "7.2", 0, foretold=True)
