@@ -92,7 +92,7 @@ class Harness:
     def content(self, path: str) -> bytes:
         """What a guest would see in an image file, by whatever it begins with."""
         store = self.files[path]
-        is_qcow2 = store.read(0, 4) == b"QFI\xfb"
+        is_qcow2 = store.read(0, 4) == b"QFI\xfb" and store.size_bytes > 104  # a header
         image = open_qcow2(store, path, writable=False) if is_qcow2 else RawImage(store, path)
         return image.read(0, image.size_bytes)
 
