@@ -32,7 +32,8 @@ def run_pytest(
 
 def test_cases_are_items_of_pytest(tmp_path: Path) -> None:
     (tmp_path / "test_own.py").write_text("def test_ids(): pass\n")
-    words = ("--cleancut", "reference", "-k", "ids or JOB-NONE-1", "--junitxml", "j.xml")
+    few = ("--cleancut-cases", "protocol/*", "--cleancut-cases", "jobs/no-such-job")
+    words = ("--cleancut", "reference", *few, "-k", "ids or JOB-NONE-1", "--junitxml", "j.xml")
     done = run_pytest(tmp_path, *words, "-n", "2", "-v", autoload=True)
     assert done.returncode == 0, done.stdout
     assert "PASSED cleancut::protocol/ids" in done.stdout
