@@ -101,6 +101,15 @@ def test_the_picture_and_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "the engine does not do undrain d0" in capsys.readouterr().out
 
 
+def test_the_picture_in_the_readme_is_what_the_commands_draw(tmp_path: Path) -> None:
+    run, picture = tmp_path / "run.schedule", tmp_path / "run.svg"
+    assert main(["explore", "--bug", "drain-for-an-instant", "--draw", str(run)]) == 1
+    assert main(["replay", str(run), "--on", "model", "--draw", str(picture)]) == 1
+    shown = Path(__file__).parent.parent / "docs" / "guest-write-slips.svg"
+    assert picture.read_text() == shown.read_text()
+    assert "The backup of d0 is complete and holds 0 in cluster 0" in shown.read_text()
+
+
 def test_the_engine_says_what_comes_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run.schedule"
     run.write_text('# instance: {"drives": 1, "clusters": 1}\nbegin\ndrain d0\nprepare d0\n'

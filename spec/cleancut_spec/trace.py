@@ -3,11 +3,12 @@
 Each line is an object with `dir` and `t` (seconds since the start). By `dir`:
 
 - `meta`: `note` is an object; the first line is the header, the last the footer; a header with
-  `joined` belongs to a recorder that came late: jobs may have begun before, and the greeting too
+  `joined` belongs to a recorder that came late: jobs may have begun before, and the greeting too;
+  in one with `exact` the records stand in the order in which things happened
 - `send`, `recv`: one message, `msg`, or `raw` (text) where it is no JSON
 - `io`: `note.guest` names a drive and `note.cmd` the request; with `note.result`
   (`ok` or an errno name) it tells how the request ended; `note.by` is the way that the request
-  takes (`nbd`) if no monitor command makes it
+  takes (`nbd`, `engine`) if no monitor command makes it
 - `observe`: `note` tells the content of an image: `image`, `size_bytes` (null: no such file)
   and `extents`, a list of `[offset_bytes, length_bytes, byte]`
 - `mark`: `note.name` names this instant

@@ -35,6 +35,7 @@ def abstract(bench: Bench, options: Options) -> dict[str, Any]:
     """The engine's state by the names of the model's variables; None where it cannot be told."""
     found: dict[str, Any] = {name: [] for name in VARIABLES}
     found |= {name: [] for name in _bits_of(options)}
+    found |= _left(bench, options)
     found["tx"] = _transaction(bench)
     found["final"] = list(bench.finals)
     for drive in range(options.drives):
@@ -102,6 +103,18 @@ def _bits(
     found["dirty"].append([bool(bit) for bit in records.bits])
     if options.bitmaps:
         found["todo"].append([bool(bit) for bit in bitmap.bits] if begun else None)
+
+
+def _left(bench: Bench, options: Options) -> dict[str, Any]:
+    """What the instance still allows of guest writes, errors and further transactions."""
+    found: dict[str, Any] = {}
+    if options.writes is not None:
+        found["writes_left"] = options.writes - bench.arrived
+    if options.errors is not None:
+        found["errors_left"] = [options.errors - count for count in bench.failures]
+    if options.repeats and options.again is not None:
+        found["again_left"] = options.again - bench.over
+    return found
 
 
 def _transaction(bench: Bench) -> str:

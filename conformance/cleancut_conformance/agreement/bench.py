@@ -17,10 +17,15 @@ from cleancut_reference.outputs import Event, Output, Reply
 from cleancut_reference.state import Options as Sizes
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
+from cleancut_spec.jobs import Status
 from cleancut_spec.schedule import Label
 
 CLUSTER_BYTES: Final = 4
 BITMAP: Final = "b"  # of each drive, where the instance has bitmaps
+MORE: Final = "more"  # another one, which is disabled, where bitmaps change
+
+#: Commands whose first step bears a label.
+BEGINNING: Final = frozenset({"transaction", "drive-backup", "blockdev-backup"})
 
 #: Arguments that make an action fail: before its drive is drained, and when its job is made.
 AT_ONCE: Final[Mapping[str, Any]] = {"target": "nowhere:"}
@@ -50,6 +55,8 @@ class TinyDisk:
 
     def perform(self, request: DiskRequest) -> Outcome:
         """What a disk without fault answers."""
+        known = request.op in (Op.OPEN, Op.INFO) or request.node in self.images
+        assert known, f"{request.op} of {request.node}, which is closed"
         match request.op:
             case Op.READ:
                 end_bytes = request.offset_bytes + request.length_bytes
@@ -68,6 +75,8 @@ class TinyDisk:
                     del self.images[node]
             case Op.FLUSH | Op.CALL:
                 pass
+            case Op.INFO:
+                return {name: {"actual-size": 0} for name in request.nodes}
             case _:
                 raise AssertionError(f"no {request.op} on the bench")
         return None
@@ -98,7 +107,11 @@ class Bench:
     finals: list[str]  # of each drive: its job's final event, as the model names it
     cluster_bytes: int = CLUSTER_BYTES
     told: dict[str, str] = field(default_factory=dict)  # each job's last status in events
+    announced: list[str] = field(default_factory=list)  # jobs that wait for the client to finalize
     outcome: str = ""  # of the transaction: reply or refuse
+    failures: list[int] = field(default_factory=list)  # copies of each drive that have failed
+    arrived: int = 0  # guest writes that have arrived
+    over: int = 0  # transactions that are over
     heard: list[Output] = field(default_factory=list)  # what came out since it was cleared
 
     @property
@@ -129,12 +142,26 @@ class Bench:
         name = target_name(drive)
         return self.disk.images.get(name) or self.disk.files.get(name)
 
+    def drive_of(self, job_id: str) -> int | None:
+        """The drive whose backup bears this id; None for another job."""
+        names = [drive.name for drive in self.state.graph.drives]
+        return names.index(job_id) if job_id in names else None
+
     def misled(self) -> str:
         """Where the client was told another status than a job has, in words."""
         has = {job.id: str(job.status) for job in self.state.jobs}
         for job_id, told in self.told.items():
             if told != has.get(job_id, "null"):
                 return f"{job_id} is {has.get(job_id, 'gone')}, and its last event says {told}"
+        waiting = [
+            job.id
+            for job in self.state.jobs
+            if job.status is Status.PENDING and not job.settings.auto_finalize
+        ]
+        if sorted(waiting) != sorted(self.announced):
+            return (
+                f"{waiting} are to be finalized, and BLOCK_JOB_PENDING was told of {self.announced}"
+            )
         return ""
 
     def steps(self) -> list[Step]:
@@ -149,6 +176,9 @@ class Bench:
         label = self.engine.take(step, outcome)
         if label is not None and label.name in ("reply", "refuse"):
             self.outcome = label.name
+        if label is not None and label.name.startswith(("fail_copy", "fail_cbw")):
+            assert label.drive is not None, "what has failed is a copy of a drive"
+            self.failures[label.drive] += 1
         self.listen()
         return label
 
@@ -159,8 +189,14 @@ class Bench:
         for output in outputs:
             if isinstance(output, Event) and output.name == "JOB_STATUS_CHANGE":
                 self.told[output.data["id"]] = output.data["status"]
+                if output.data["id"] in self.announced:
+                    self.announced.remove(output.data["id"])
+            elif isinstance(output, Event) and output.name == "BLOCK_JOB_PENDING":
+                self.announced.append(output.data["id"])
             elif isinstance(output, Event) and (final := final_of(output)):
-                drive = int(str(output.data["device"])[1:])
+                drive = self.drive_of(output.data["device"])
+                if drive is None:
+                    continue
                 before = self.finals[drive]
                 self.finals[drive] = final if before == "NO_EVENT" else "TWICE"
         return outputs
@@ -168,7 +204,10 @@ class Bench:
     def command(self, name: str, **arguments: Any) -> bool:
         """The client's command is taken up at once; false if it is refused."""
         self.engine.receive({"execute": name, "arguments": arguments})
-        self.engine.take(self.steps()[0])
+        label = self.engine.take(self.steps()[0])
+        begins = Label("begin") if name in BEGINNING else None
+        assert label in (begins, None), f"{name} is called {label}"
+        assert label or not begins or self.engine.current is None, f"{name} begins without a label"
         return not any(isinstance(o, Reply) and "error" in o.body for o in self.listen())
 
     def write(self, drive: int, cluster: int, value: int) -> None:
@@ -179,12 +218,28 @@ class Bench:
         length_bytes = min(self.cluster_bytes, way_in.root.size_bytes - offset_bytes)
         data = bytes([value]) * length_bytes
         guest.submit(self.state, way_in, GuestOp.WRITE, offset_bytes, length_bytes, data)
+        self.arrived += 1
         self.listen()
+
+    def hang_up(self) -> None:
+        """The client goes."""
+        self.engine.hang_up()
+        self.listen()
+
+    def start_other(self, drive: int) -> bool:
+        """Another command starts a job on a drive; false if it is refused."""
+        name = f"other{drive}"
+        data = {"device": f"d{drive}", "target": name, "sync": "none", "job-id": name}
+        taken = self.command("blockdev-backup", **data)
+        while self.engine.current is not None:
+            self.take(next(step for step in self.steps() if step.label is None or _goes(step)))
+        return taken
 
     def forget(self) -> None:
         """The client is about to begin another transaction: what it knows of the last is over."""
         self.finals = ["NO_EVENT"] * len(self.finals)
         self.outcome = ""
+        self.over += 1
 
     def begin(
         self, options: Options, refused: int | None = None, by: Mapping[str, Any] = AT_ONCE
@@ -193,7 +248,7 @@ class Bench:
         self.command("transaction", **transaction(options, refused, by))
 
 
-def build(options: Options, cluster_bytes: int = CLUSTER_BYTES) -> Bench:
+def build(options: Options, cluster_bytes: int = CLUSTER_BYTES, kind: type[Bench] = Bench) -> Bench:
     """A bench with the drives of an instance, all zero, and what its backups need besides."""
     graph, disk = Graph(), TinyDisk()
     size_bytes = options.clusters * cluster_bytes
@@ -208,14 +263,17 @@ def build(options: Options, cluster_bytes: int = CLUSTER_BYTES) -> Bench:
         node = add(graph.new_name())
         graph.drives.append(Drive(f"d{index}", node))
         if options.records:
-            node.bitmaps.append(DirtyBitmap(BITMAP, cluster_bytes, size_bytes))
-    for index in range(options.drives if to_nodes(options) else 0):
-        add(target_name(index)).monitor_owned = True
+            node.bitmaps += _bitmaps(index, cluster_bytes, size_bytes, changes=options.changes)
+    nodes = [target_name(index) for index in range(options.drives if to_nodes(options) else 0)]
+    nodes += [f"other{index}" for index in range(options.drives if options.busy else 0)]
+    for name in nodes:
+        add(name).monitor_owned = True
     sizes = Sizes(
         cluster_bytes, max_chunk_bytes=cluster_bytes, workers=options.workers, retry_delay_ns=0
     )
     engine = Engine(State(graph, sizes))
-    return Bench(engine, disk, ["NO_EVENT"] * options.drives, cluster_bytes)
+    none = ["NO_EVENT"] * options.drives
+    return kind(engine, disk, none, cluster_bytes, failures=[0] * options.drives)
 
 
 def to_nodes(options: Options) -> bool:
@@ -239,9 +297,52 @@ def transaction(
     return {"actions": actions, "properties": {"completion-mode": mode}}
 
 
+def in_order(
+    actions: list[dict[str, Any]], order: list[tuple[str, int | None]]
+) -> list[dict[str, Any]]:
+    """The backups, and actions of bitmaps by verb and drive, in this order.
+
+    A refusal is that of an action of its drive that is not named yet: a clear of a missing bitmap.
+    """
+    rest = {action["data"]["device"]: action for action in actions}
+    found = []
+    for verb, drive in order:
+        name = f"d{drive}"
+        if verb == "prepare":
+            if name in rest:
+                found.append(rest.pop(name))
+        else:
+            kind = "clear" if verb == "bitmap" else verb
+            data: dict[str, Any] = {"node": name, "target" if kind == "merge" else "name": BITMAP}
+            data |= {"bitmaps": [MORE]} if kind == "merge" else {}
+            found.append({"type": f"block-dirty-bitmap-{kind}", "data": data})
+    return [*found, *rest.values()]
+
+
+def _goes(step: Step) -> bool:
+    """Whether a step is one of the command under way."""
+    assert step.label is not None
+    return step.label.name in ("drain", "prepare", "commit", "undrain", "reply", "refuse",
+                               "fail_prepare", "rollback", "begin")  # fmt: skip
+
+
+def _bitmaps(
+    drive: int, granularity_bytes: int, size_bytes: int, *, changes: bool
+) -> list[DirtyBitmap]:
+    """A drive's bitmaps; with bitmap actions the first drive has none, and each another one."""
+    own = DirtyBitmap(BITMAP, granularity_bytes, size_bytes)
+    if not changes:
+        return [own]
+    more = DirtyBitmap(MORE, granularity_bytes, size_bytes, enabled=False)
+    if drive == 0:
+        more.mark(0, size_bytes)
+    return [more] if drive == 0 else [more, own]
+
+
 def _backup(drive: int, options: Options) -> dict[str, Any]:
     data = {
         "device": f"d{drive}",
+        "job-id": f"d{drive}",
         "target": target_name(drive),
         "sync": options.sync,
         "on-source-error": options.on_source_error,

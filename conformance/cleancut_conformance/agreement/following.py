@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from cleancut_conformance.agreement.abstraction import abstract
-from cleancut_conformance.agreement.bench import Bench, build
+from cleancut_conformance.agreement.bench import Bench, build, in_order, transaction
 from cleancut_conformance.agreement.product import COMMANDS, give
 from cleancut_model.compiled import compile_model
 from cleancut_model.concrete import NotEnabled, Run, step_of
@@ -12,7 +13,7 @@ from cleancut_model.lanes import Row
 from cleancut_model.options import Options
 from cleancut_reference.outputs import Event, GuestDone, Output, Reply
 from cleancut_reference.step import Step
-from cleancut_spec.schedule import STEPS, Move
+from cleancut_spec.schedule import STEPS, Label, Move
 
 MOST_SILENT_STEPS = 50
 
@@ -44,24 +45,28 @@ def on_engine(options: Options, moves: Sequence[Move]) -> Iterator[Row]:
     bench, right = build(options), Run(replace(options, bug=""))
     yield Row("", abstract(bench, options))
     for move in moves:
-        seen = _engine_move(bench, options, move, right)
-        notes = [text for each in seen for text in _say(each)]
+        bench.heard.clear()
+        try:
+            move_engine(bench, options, move, moves)
+        except CannotFollow as error:
+            raise CannotFollow(f"{error}{_keep_up(right, move)}") from None
+        _keep_up(right, move)
+        notes = [text for each in bench.heard for text in _say(each)]
         yield Row(str(move), abstract(bench, options), notes)
 
 
-def _engine_move(bench: Bench, options: Options, move: Move, right: Run) -> list[Output]:
-    bench.heard.clear()
+def move_engine(bench: Bench, options: Options, move: Move, moves: Sequence[Move]) -> None:
+    """Take one of these moves on the engine; raises CannotFollow, which says what it can do."""
     for _ in range(MOST_SILENT_STEPS):
-        if _try(bench, options, move):
-            _keep_up(right, move)
-            return list(bench.heard)
+        if _try(bench, options, move, moves):
+            return
         silent = [step for step in bench.steps() if step.label is None]
         if not silent:
             break
         bench.take(silent[0])
     offered = sorted({str(step.label) for step in bench.steps() if step.label is not None})
     can = ", ".join(offered) or "nothing"
-    raise CannotFollow(f"the engine does not do {move}, but can do {can}{_keep_up(right, move)}")
+    raise CannotFollow(f"the engine does not do {move}, but can do {can}")
 
 
 def _keep_up(right: Run, move: Move) -> str:
@@ -73,40 +78,81 @@ def _keep_up(right: Run, move: Move) -> str:
     return ""
 
 
-def _try(bench: Bench, options: Options, move: Move) -> bool:
+def _try(bench: Bench, options: Options, move: Move, moves: Sequence[Move]) -> bool:
     """Take the step if it is possible now."""
-    label = move.label
+    label = replace(move.label, request=None)  # requests of a drive are alike
     if STEPS[label.name].by_client and label.name != "finalize":
-        return _by_client(bench, options, move)
+        return _by_client(bench, options, move, moves)
     if label.name == "finalize" and bench.engine.current is None:
-        return give(bench, label, None) and _try(bench, options, move)
+        return give(bench, label, None) and _try(bench, options, move, moves)
     for step in bench.steps():
-        errno = _errno_for(step, move)
+        errno = _errno_for(step, label)
         if errno is not None:
             return bench.take(step, errno) == label
     return False
 
 
-def _by_client(bench: Bench, options: Options, move: Move) -> bool:
-    if move.label.name == "guest_write":
+def _by_client(bench: Bench, options: Options, move: Move, moves: Sequence[Move]) -> bool:
+    name, drive = move.label.name, move.label.drive
+    if name == "guest_write":
         return give(bench, move.label, 1 if move.value is None else move.value)
+    if name == "disconnect":
+        bench.hang_up()
+        return True
+    if name == "reconnect":
+        return True
     if bench.engine.current is not None:
         return False
-    if move.label.name == "begin":
-        bench.begin(options)
+    if name == "begin":
+        bench.command("transaction", **_transaction_for(options, moves))
         return True
-    return move.label.name in COMMANDS and give(bench, move.label, None)
+    if name == "other_start":
+        assert drive is not None, "the label names a drive"
+        return bench.start_other(drive)
+    return (name in COMMANDS or name == "begin_again") and give(bench, move.label, None)
 
 
-def _errno_for(step: Step, move: Move) -> str | None:
+def _transaction_for(options: Options, moves: Sequence[Move]) -> dict[str, Any]:
+    """The arguments of the last transaction in a schedule that lead to its steps.
+
+    An action that fails without a drain is refused by what it asks for.
+    """
+    labels = [move.label for move in moves]
+    begun = max(n for n, label in enumerate(labels) if label.name == "begin")
+    kept = [label for label in labels[begun:] if label.drive is not None]
+    failing = next((label.drive for label in kept if label.name == "fail_prepare"), None)
+    drained = {label.drive for label in kept if label.name == "drain"}
+    refused = failing if failing not in drained else None
+    order = [(label.name.rpartition("_")[2], label.drive) for label in kept if _is_action(label)]
+    asked = transaction(options, refused)
+    asked["actions"] = in_order(asked["actions"], order)
+    if any(label.name == "fail_other" for label in labels):
+        asked["actions"].append({"type": "abort", "data": {}})
+    return asked
+
+
+def _is_action(label: Label) -> bool:
+    """Whether a step is that of an action of the transaction, so that its place can be told."""
+    return label.name.startswith("prepare") or label.name in ("fail_prepare", "fail_bitmap")
+
+
+def _errno_for(step: Step, wanted: Label) -> str | None:
     """With which errno of its request a step is this one; "" if with none, None if it is not."""
-    if step.label == move.label:
+    if step.label == wanted or _is_refused(step, wanted):
         return ""
-    wanted = move.label
     if step.label is None or wanted.name != f"fail_{step.label.name}":
         return None
     same = (step.label.drive, step.label.cluster) == (wanted.drive, wanted.cluster)
     return (wanted.errno or "EIO") if same and step.io is not None else None
+
+
+def _is_refused(step: Step, wanted: Label) -> bool:
+    """Whether a step is one of an action that is to be refused for what it asks."""
+    if step.label is None or step.label.drive != wanted.drive:
+        return False
+    if wanted.name == "fail_bitmap":
+        return step.label.name.startswith("prepare_")
+    return (wanted.name, step.label.name) == ("fail_prepare", "drain")
 
 
 def _say(output: Output) -> Iterator[str]:

@@ -102,7 +102,9 @@ def selfcheck(
     for name in names:
         if name not in WRONG:
             raise click.UsageError(f"no wrong engine {name!r}; `cleancut selfcheck --list`")
-    chosen = {name: WRONG[name] for name in names or WRONG}
+        if not WRONG[name].case:
+            raise click.UsageError(f"{name}: {WRONG[name].why_no_case}")
+    chosen = {name: WRONG[name] for name in names or WRONG if WRONG[name].case}
     if only_list:
         for name, wrong in chosen.items():
             print(f"{name:<32} {wrong.words}")

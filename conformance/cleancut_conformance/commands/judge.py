@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from cleancut_conformance.judge import Finding, Judge
+from cleancut_conformance.modelled import report as modelled
 from cleancut_conformance.report.text import show
 from cleancut_spec import clause
 from cleancut_spec.profiles import PROFILES
@@ -20,6 +21,8 @@ EXAMPLES = """
 Examples:
   cleancut judge cleancut-traces/reference/transaction/burst.jsonl
   cleancut judge --json traces/*.jsonl
+  cleancut judge --model traces/*.jsonl        is there a run of the model that looks like this?
+  cleancut judge --model --states t.jsonl      which of its states does each record leave possible?
 
 \b
 Exit codes: 0 no deviation, 1 a deviation, 2 wrong use or an unreadable file,
@@ -32,9 +35,20 @@ Exit codes: 0 no deviation, 1 a deviation, 2 wrong use or an unreadable file,
 @click.option("--profile", type=click.Choice(list(PROFILES)), default=None,
               help="The version to judge by; by default what the greeting says.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def judge(files: tuple[Path, ...], profile: str | None, as_json: bool) -> int:
-    """Judge recorded dialogues (JSON lines) by the clauses."""
+@click.option("--model", "by_model", is_flag=True,
+              help="Follow the model: which of its states does each record leave possible? "
+                   "Data is left out.")  # fmt: skip
+@click.option("--states", is_flag=True, help="With --model: tell of each record, not only of those "
+              "that are impossible.")  # fmt: skip
+def judge(
+    files: tuple[Path, ...], profile: str | None, as_json: bool, by_model: bool, states: bool
+) -> int:
+    """Judge recorded dialogues (JSON lines) by the clauses, or by the model."""
     console = Console(highlight=False, soft_wrap=True)
+    if states and not by_model:
+        raise click.UsageError("--states goes with --model")
+    if by_model:
+        return _by_model(console, files, as_json=as_json, states=states)
     found: list[dict[str, object]] = []
     worst = 0
     for path in files:
@@ -53,6 +67,15 @@ def judge(files: tuple[Path, ...], profile: str | None, as_json: bool) -> int:
     if as_json:
         print(json.dumps(found, indent=1))
     return worst
+
+
+def _by_model(console: Console, files: tuple[Path, ...], *, as_json: bool, states: bool) -> int:
+    if as_json:
+        found = [row for path in files for row in modelled.to_json(str(path), _load(path))]
+        print(json.dumps(found, indent=1))
+        return 1 if any(row["impossible"] for row in found) else 0
+    well = [modelled.print_all(console, str(p), _load(p), states=states) for p in files]
+    return 0 if all(well) else 1
 
 
 def judge_records(records: list[Record], profile: str | None) -> tuple[list[Finding], bool]:

@@ -27,6 +27,7 @@ class Command:
     ran_early: bool = False
     ended_early: list[str] = field(default_factory=list)  # jobs whose final event came before
     statuses: set[Status] = field(default_factory=set)  # that its job has had since it was taken up
+    begun: int | None = None  # the record that tells that the first of them runs
     group: list[Job] = field(default_factory=list)  # the jobs made, if they complete together
 
     @property

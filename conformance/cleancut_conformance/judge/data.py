@@ -11,7 +11,7 @@ from typing import Any, Final
 from cleancut_conformance.judge.commands import Command
 from cleancut_conformance.judge.finding import Fault
 from cleancut_conformance.judge.image import Image, differences, first_difference, same
-from cleancut_conformance.judge.oracle import Oracle, Write
+from cleancut_conformance.judge.oracle import Cut, Oracle, Write
 
 CLUSTER_BYTES: Final = 65536
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -27,8 +27,7 @@ class Backup:
 
     drive: str
     target: str
-    cut: int
-    index: int  # the record that started it
+    cut: Cut
     before: Image | None  # what the target held when last looked at; None: no such file
     sync: str = "full"
     completed: bool = False
@@ -56,6 +55,15 @@ class Base:
 
 
 @dataclass(slots=True)
+class End:
+    """How a job has ended: well or not, and where in the log, once nothing of it is left."""
+
+    index: int  # the record that tells
+    well: bool = False
+    position: int | None = None
+
+
+@dataclass(slots=True)
 class Data:
     """What was written, started and seen."""
 
@@ -67,9 +75,12 @@ class Data:
     jobs: dict[str, Backup] = field(default_factory=dict)  # job id -> newest backup
     first_seen: dict[str, Image | None] = field(default_factory=dict)
     seen: dict[str, Image | None] = field(default_factory=dict)
+    ends: dict[str, End] = field(default_factory=dict)  # job id -> how its last job has ended
+    exact: bool = False  # the records stand in the order in which things happened
 
     def header(self, note: dict[str, Any]) -> None:
         """The drives that the header of the trace describes."""
+        self.exact = bool(note.get("exact"))
         for name, drive in note.get("drives", {}).items():
             if drive is not None and drive.get("size_bytes") is not None:
                 self.files[drive["file"]] = name
@@ -85,14 +96,18 @@ class Data:
 
     def asked(self, index: int, note: dict[str, Any]) -> None:
         """A guest request that is none of the monitor's begins: nothing waits for its end."""
-        self._write(index, note["guest"], note["cmd"], waits=False)
+        self._write(index, note["guest"], note["cmd"], waits=False, elsewhere=True)
 
-    def _write(self, index: int, drive: str, request: str, *, waits: bool) -> None:
-        write = _WRITE.fullmatch(request)
-        if write is not None and drive in self.oracle.first:
-            byte = 0 if write["zero"] else int(write["byte"], 0)
-            offset, length = _size(write["offset"]), _size(write["length"])
-            self.oracle.log.append(Write(index, drive, offset, length, byte, waits))
+    def _write(
+        self, index: int, drive: str, request: str, *, waits: bool, elsewhere: bool = False
+    ) -> None:
+        match = _WRITE.fullmatch(request)
+        if match is not None and drive in self.oracle.first:
+            byte = 0 if match["zero"] else int(match["byte"], 0)
+            offset, length = _size(match["offset"]), _size(match["length"])
+            self.oracle.log.append(
+                Write(index, drive, offset, length, byte, waits, elsewhere=elsewhere)
+            )
 
     def result(self, index: int, note: dict[str, Any]) -> Iterator[Fault]:
         """A guest request has ended."""
@@ -110,26 +125,32 @@ class Data:
                 return
 
     def started(self, command: Command) -> None:
-        """A command that starts backups has succeeded: their cut lies where it was sent."""
-        cut = self.oracle.position(command.index)
+        """A command that starts backups has succeeded: their cut lies between it and now."""
+        position = self.oracle.position(command.index)
+        begun = command.begun if self.exact else None
+        cut = Cut(position, self.oracle.now, command.index, begun)
         for data in command.backups():
             drive, path = str(data.get("device")), image_path(data.get("target"))
             plain = data.get("format", "raw") == "raw"  # another has to be read by its own tools
             if drive in self.oracle.first and path and plain:
-                before = self.seen.get(path)
                 sync = str(data.get("sync"))
-                backup = Backup(drive, path, cut, command.index, before, sync)
+                backup = Backup(drive, path, cut, self.seen.get(path), sync)
                 backup.may_break = data.get("on-cbw-error") == "break-snapshot"
                 self.backups[path] = backup
-                self.jobs[str(data.get("job-id", drive))] = backup
+                job_id = str(data.get("job-id", drive))
+                self.jobs[job_id] = backup
+                end = self.ends.get(job_id)
+                if end is not None and end.index > command.index:  # it was over before the answer
+                    backup.completed, backup.end = end.well, end.position
 
         for drive in command.snapshots():
             for path in [path for path, name in self.files.items() if name == drive]:
                 del self.files[path]
-                self.snapshots[path] = Base(drive, cut)
+                self.snapshots[path] = Base(drive, cut.position)
 
-    def completed(self, job_id: str) -> None:
+    def completed(self, job_id: str, index: int) -> None:
         """A job has completed without error."""
+        self.ends[job_id] = End(index, well=True)
         if job_id in self.jobs:
             self.jobs[job_id].completed = True
 
@@ -138,8 +159,10 @@ class Data:
         if job_id in self.jobs:
             self.jobs[job_id].failed = True
 
-    def ended(self, job_id: str) -> None:
+    def ended(self, job_id: str, index: int) -> None:
         """A job does not exist any more: later writes need no copy."""
+        well = job_id in self.ends and self.ends[job_id].position is None
+        self.ends[job_id] = End(index, well, self.oracle.now)
         if job_id in self.jobs:
             self.jobs[job_id].end = self.oracle.now
 
@@ -192,7 +215,7 @@ class Data:
             yield from self._partial_target(backup, content, cut)
 
     def _cut(self, backup: Backup, seen: Image) -> Image:
-        return self.oracle.settled(backup.drive, backup.cut, backup.index, seen)
+        return self.oracle.settled(backup.cut, backup.drive, seen)
 
     def _completed_target(self, backup: Backup, content: Image, cut: Image) -> Iterator[Fault]:
         at = first_difference(content, cut)
@@ -204,8 +227,8 @@ class Data:
             yield "DATA-TAIL-1", what
             return
         leaked = self.oracle.blame(backup.drive, at, content[at])
-        later = [position for position in leaked if position >= backup.cut]
-        lost = [p for p in self.oracle.blame(backup.drive, at, cut[at]) if p < backup.cut]
+        later = [position for position in leaked if position >= backup.cut.position]
+        lost = [p for p in self.oracle.blame(backup.drive, at, cut[at]) if p < backup.cut.position]
         if later:
             write = self.oracle.log[later[0]]
             yield "PIT-AFTER-1", f"{what}, which record {write.index} wrote after the cut"
@@ -232,9 +255,12 @@ class Data:
 
     def _overwritten(self, backup: Backup, size_bytes: int) -> Image:
         """Ones where a guest's write after the cut has ended well."""
-        written = Image(size_bytes)
-        for write in self.oracle.log[backup.cut : backup.end]:
-            if write.drive == backup.drive and write.result == "ok":
+        written, cut = Image(size_bytes), backup.cut
+        open_writes = [w for w in self.oracle.open_at(cut, backup.drive) if not cut.before(w)]
+        flying = [w for w in self.oracle.log[: cut.position] if cut.before(w)]
+        for write in (*flying, *self.oracle.log[cut.position : backup.end]):
+            well = write.drive == backup.drive and write.result == "ok"
+            if well and write not in open_writes:
                 written.write(write.offset_bytes, write.length_bytes, 1)
         return written
 

@@ -178,6 +178,7 @@ class Jobs:
                 status = entry["status"]
                 yield "JOB-LIST-1", f"job {job.id!r} is listed as {status}, and is {job.status}"
             yield from self._progress(job, entry[offset], entry[length])
+            yield from _stopped_rightly(job, entry)
             if block_jobs and job.status is Status.PAUSED:
                 yield from _stands_still(job, entry)
         for job in self.live.values():
@@ -226,6 +227,13 @@ def _length_fault(job: Job, name: str, failed: bool, data: Any) -> Iterator[Faul
     if name == "BLOCK_JOB_COMPLETED" and not failed and data["offset"] != data["len"]:
         numbers = f"offset {data['offset']}, len {data['len']}"
         yield "JOB-PROGRESS-1", f"job {job.id!r} completes with {numbers}"
+
+
+def _stopped_rightly(job: Job, entry: Any) -> Iterator[Fault]:
+    """Under policy `enospc` on both sides only want of space stops a job."""
+    policies = {(job.backup or {}).get(f"on-{side}-error") for side in ("source", "target")}
+    if job.stopped and policies <= {"enospc", "auto"} and entry.get("io-status") == "failed":
+        yield "POLICY-ENOSPC-1", f"job {job.id!r} stops for an error that is no want of space"
 
 
 def _stands_still(job: Job, entry: Any) -> Iterator[Fault]:

@@ -186,9 +186,9 @@ class Judge:
             self._ends_before_its_reply(data["device"])
             yield from self._jobs.final_event(name, data)
             if not self._jobs.profile.job_status_events:
-                self._data.ended(data["device"])
+                self._data.ended(data["device"], self._index)
             if name == "BLOCK_JOB_COMPLETED" and "error" not in data:
-                self._data.completed(data["device"])
+                self._data.completed(data["device"], self._index)
         elif name == "BLOCK_JOB_ERROR":
             self._data.fails(data["device"])
             yield from self._jobs.error_event(data)
@@ -214,7 +214,7 @@ class Judge:
         if job is not None and data["status"] == Status.CONCLUDED:  # its drive is free from now on
             self._busy = [name for name in self._busy if name != (job.backup or {}).get("device")]
         if data["status"] == Status.NULL:
-            self._data.ended(data["id"])
+            self._data.ended(data["id"], self._index)
         if command is None:
             return
         if command.verb and command.job_id == data["id"]:
@@ -225,6 +225,8 @@ class Judge:
                 command.group.append(self._jobs.live[data["id"]])
                 self._jobs.live[data["id"]].group = command.group
         elif data["status"] == Status.RUNNING and data["id"] in self._jobs.live:
+            if command.begun is None and data["id"] in command.created:
+                command.begun = self._index
             yield from commands.job_runs(command, self._jobs.live[data["id"]])
 
     def _reply(self, message: dict[str, Any]) -> Iterator[Fault]:

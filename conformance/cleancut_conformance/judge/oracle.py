@@ -28,11 +28,31 @@ class Write:
     waits: bool = True  # the monitor's next command came only after it had ended
     result: str | None = None
     ended: int | None = None  # the record that tells the result
+    elsewhere: bool = False  # it came another way than commands: these order nothing
 
     @property
     def end_bytes(self) -> int:
         """Where it ends."""
         return self.offset_bytes + self.length_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where a backup's cut lies: between the writes before `position` and those from `until` on.
+
+    The command stands in record `sent`; `begun` is the record that tells of its first job's start,
+    where the records stand in the order in which things happened. A write that ends after that has
+    then begun after the cut, since no write is in flight at a cut.
+    """
+
+    position: int
+    until: int
+    sent: int
+    begun: int | None = None
+
+    def before(self, write: Write) -> bool:
+        """Whether the cut is known to lie before a write that was under way."""
+        return self.begun is not None and (write.ended is None or write.ended > self.begun)
 
 
 @dataclass(slots=True)
@@ -43,7 +63,7 @@ class Oracle:
     log: list[Write] = field(default_factory=list)
     _kept: dict[str, list[tuple[int, Image]]] = field(default_factory=dict)  # position, content
     _oldest_open: int = 0  # before it every write has ended
-    _open_at: dict[tuple[str, int, int], list[Write]] = field(default_factory=dict)
+    _open_at: dict[tuple[str, Cut], list[Write]] = field(default_factory=dict)
 
     def add_drive(self, name: str, size_bytes: int, extents: Extents) -> None:
         """A drive, as the header tells; its size is rounded up to a sector."""
@@ -108,46 +128,48 @@ class Oracle:
                     content.write(at, stop - at, byte)
         return content
 
-    def open_at(self, drive: str, position: int, index: int) -> list[Write]:
-        """The writes before a position that were still in flight when record `index` was sent.
+    def open_at(self, cut: Cut, drive: str) -> list[Write]:
+        """The writes that a cut may lie before or after.
 
-        A cut that such a write meets may lie before or after it.
+        They were still in flight when the command was sent, or came another way before it was
+        answered.
         """
-        key = drive, position, index
-        if (found := self._open_at.get(key)) is not None:
+        if (found := self._open_at.get((drive, cut))) is not None:
             return found
-        found = [
-            write
-            for write in self.log[:position]
-            if write.drive == drive
-            and not write.waits
-            and (write.ended is None or write.ended > index)
-        ]
+        flying = [w for w in self.log[: cut.position] if w.ended is None or w.ended > cut.sent]
+        window = [w for w in self.log[cut.position : cut.until] if w.elsewhere]
+        found = [w for w in (*flying, *window) if w.drive == drive and not w.waits]
         if all(write.ended is not None for write in found):
-            self._open_at[key] = found
+            self._open_at[drive, cut] = found
         return found
 
-    def settled(self, drive: str, position: int, index: int, seen: Image) -> Image:
+    def settled(self, cut: Cut, drive: str, seen: Image) -> Image:
         """What the drive holds at a cut; where that is open, what was seen if it is possible."""
-        open_writes = self.open_at(drive, position, index)
-        content = self.content(drive, position)
+        open_writes = self.open_at(cut, drive)
         if not open_writes:
-            return content
-        without = self.first[drive].copy()
-        kept = [write for write in self.log[:position] if write not in open_writes]
-        self._replay(without, drive, kept)
-        for write in open_writes:
+            return self.content(drive, cut.position)
+        after = [write for write in open_writes if cut.before(write)]
+        may_be = [write for write in open_writes if write not in after]
+        without = self._left_by(drive, cut.position, open_writes)
+        content = self._left_by(drive, cut.position, after)
+        for write in may_be:
             end = min(write.end_bytes, content.size_bytes, seen.size_bytes)
             for at in range(write.offset_bytes, end, SECTOR_BYTES):
                 stop = min(at + SECTOR_BYTES, end)
                 if same(content, seen, at, stop):
                     continue
-                new = {other.byte for other in open_writes if _covers(other, at)}
+                new = {other.byte for other in may_be if _covers(other, at)}
                 possible = same(without, seen, at, stop)
                 if possible or any(seen.is_all(at, stop, byte) for byte in new):
                     for start, until, byte in list(seen.runs(at, stop)):
                         content.write(start, until - start, byte)
         return content
+
+    def _left_by(self, drive: str, position: int, but: list[Write]) -> Image:
+        """What the writes before a position have left, but for these."""
+        image = self.first[drive].copy()
+        self._replay(image, drive, [w for w in self.log[:position] if w not in but])
+        return image
 
     def blame(self, drive: str, offset_bytes: int, byte: int) -> list[int]:
         """The positions of the writes that put this byte there."""

@@ -1,0 +1,1 @@
+"""A schedule on a real QEMU, steered from outside as far as that goes."""
