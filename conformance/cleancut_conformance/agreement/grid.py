@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from cleancut_conformance.agreement.command import unfollowed
 from cleancut_conformance.agreement.mutants import (
@@ -122,7 +122,7 @@ def replay(bug: str) -> Cell:
 def property_test(bug: str) -> Cell:
     """Random schedules of the wrong engine must part from the model."""
     if bug in NOT_OF_THE_ENGINE:
-        return reason("as before")
+        return reason(NOT_OF_THE_ENGINE[bug])
     options = followed_instance(bug)
     if odd := unfollowed(options):
         return reason(f"the engine is not followed with {odd}")
@@ -135,7 +135,7 @@ def property_test(bug: str) -> Cell:
 def case(bug: str) -> Cell:
     """A case of the suite must fail on a server of the wrong engine."""
     if bug in NOT_OF_THE_ENGINE:
-        return reason("as before")
+        return reason(NOT_OF_THE_ENGINE[bug])
     wrong = WRONG[MUTANTS[bug].engine]
     if not wrong.case:
         return reason(wrong.why_no_case)
@@ -229,26 +229,26 @@ def _cells(
 
 def _print(lines: list[Line], columns: tuple[str, ...]) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("bug", *columns):
-        table.add_column(name, no_wrap=True)
     notes: dict[str, int] = {}
-    for line in lines:
-        table.add_row(line.bug, *(_shown(line.cells[name], notes) for name in columns))
-    console.print(table)
+    rows = [("bug", *columns)]
+    rows += [(line.bug, *(_shown(line.cells[name], notes) for name in columns)) for line in lines]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        text = "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True))
+        missed = f"[bold red]{escape(text)}[/]" if "MISSED" in text else escape(text)
+        console.print(missed if number else f"[bold]{text}[/]")
     for text, number in notes.items():
-        console.print(f"   [dim]({number}) {text}[/]", highlight=False)
-    caught: Any = {
-        name: sum(c.well and not c.is_reason for line in lines if (c := line.cells[name]))
+        console.print(f"   [dim]({number}) {escape(text)}[/]")
+    caught = ", ".join(
+        f"{name} {sum(c.well and not c.is_reason for line in lines if (c := line.cells[name]))}"
         for name in columns
-    }
-    console.print(", ".join(f"{name} {count}" for name, count in caught.items()), end=" ")
-    console.print(f"of {len(lines)} bugs; where one has none, the number is that of the reason")
+    )
+    console.print(f"{caught} of {len(lines)} bugs; where there is none, a number tells the reason")
 
 
 def _shown(cell: Cell, notes: dict[str, int]) -> str:
     if not cell.well:
-        return f"[bold red]MISSED[/] {cell.text}"
+        return f"MISSED {cell.text}"
     if cell.is_reason:
-        return f"[dim]({notes.setdefault(cell.text, len(notes) + 1)})[/]"
+        return f"({notes.setdefault(cell.text, len(notes) + 1)})"
     return cell.text
