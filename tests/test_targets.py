@@ -7,11 +7,12 @@ import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from junitparser import JUnitXml
 
+from cleancut_conformance import wire
 from cleancut_conformance.abilities import Abilities, lacks, needed
 from cleancut_conformance.baseline import parse_baseline
 from cleancut_conformance.case import load_suite
@@ -98,6 +99,48 @@ def test_a_target_that_ends_or_hangs_costs_only_its_case(
     suites = list(JUnitXml.fromfile(str(tmp_path / "j.xml")))
     outputs = [case.system_err for suite in suites for case in suite if case.system_err]
     assert outputs == [ending]
+
+
+TALKS_ON: Final = """
+import json, socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()
+stamp = {'seconds': 1, 'microseconds': 1}
+qemu = {'major': 7, 'minor': 2, 'micro': 0}
+while True:
+    c = s.accept()[0]; f = c.makefile('rw')
+    def say(m): f.write(json.dumps(m) + '\\n'); f.flush()
+    say({'QMP': {'version': {'qemu': qemu, 'package': ''}, 'capabilities': []}})
+    try:
+        for line in f:
+            r = json.loads(line)
+            say({'return': {}, **({'id': r['id']} if 'id' in r else {})})
+            while r['execute'] == 'quit': say({'event': 'RTC_CHANGE', 'timestamp': stamp})
+    except OSError:
+        pass
+"""
+
+
+def test_a_server_that_talks_on_after_quit_is_ended(tmp_path: Path) -> None:
+    (tmp_path / "t.toml").write_text(
+        f"command = {json.dumps([sys.executable, '-c', TALKS_ON, '{socket}'])}\n"
+    )
+    (tmp_path / "mine.yaml").write_text(
+        "id: my/end\ntitle: the server ends\nclauses: [JOB-QUIT-1]\nsteps:\n  - quit: true\n"
+    )
+    words = ("--target", "adapter:t.toml", "./mine.yaml", "--timeout", "0.5")
+    code, results, _ = conform(tmp_path, *words)
+    assert code == 1
+    assert results["my/end"]["reason"] == "the server does not hang up after quit"
+
+
+def test_what_is_too_long_for_a_reply_does_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wire, "MAX_VALUE_BYTES", 100)
+    decoder = wire.Decoder()
+    found = [value for _ in range(50) for value in decoder.feed(b'{"return": "' + b"x" * 20)]
+    assert found and all(isinstance(value, bytes) for value in found)
+    assert len(decoder.rest()) <= 132
 
 
 def test_the_adapter_of_the_documentation_judges_as_the_built_in_target_does(
