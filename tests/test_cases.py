@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from cleancut_conformance.case import form_error, load_suite
+from cleancut_conformance.case import as_file, form_error, load_suite, parse_case
 from cleancut_conformance.expect import matches
 from cleancut_conformance.tables import TABLES
 from cleancut_conformance.tables.words import Table
@@ -42,3 +42,9 @@ def test_a_list_that_has_or_lacks_an_element() -> None:
     assert not matches({"$lacks": {"name": "a", "count": 0}}, listed)
     assert matches({"bitmaps": {"$lacks": {"name": "a"}}}, {})  # there is no list at all
     assert not matches({"bitmaps": {"$has": {"name": "a"}}}, {})
+
+
+def test_a_row_is_a_case_file_when_printed() -> None:
+    for row in [case for case in SUITE if case.table][::50]:
+        again = parse_case(as_file(row), "printed")
+        assert (again.steps, again.given, again.then) == (row.steps, row.given, row.then)

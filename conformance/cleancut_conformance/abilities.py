@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cleancut_conformance import small_disks
 from cleancut_conformance.case import Case
 from cleancut_conformance.judge.shapes import actions, actions_in, commands
 from cleancut_conformance.targets.base import Narrow, Session, Setup, Target, session_folder
@@ -120,6 +121,8 @@ def _names(message: dict[str, Any]) -> Iterator[str]:
 
 def lacks(case: Case, target: Target, abilities: Abilities) -> str:
     """Why the target cannot be given this case; empty if it can."""
+    if case.given.disks and "files" in target.capabilities and (words := small_disks.why_not()):
+        return f"this user cannot have a small disk: {words}"
     plain = frozenset(name for name in case.needs if ":" not in name)
     missing = sorted(plain - target.capabilities)
     by_nbd = isinstance(target, ByNbd)

@@ -1,5 +1,6 @@
 """Cases: YAML files that say what is given, what is done, and what is expected."""
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -29,22 +30,34 @@ class NothingSelected(CaseError):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An I/O error of a drive or of a backup's target, where a request touches an offset."""
+    """An I/O error of a drive or of a backup's target: at an offset, or of the n-th request."""
 
     node: str
     op: str
-    at_bytes: int
+    at_bytes: int | None
     errno: str
     always: bool = False
+    nth: int = 0  # the request that fails, counted from one; 0: whichever touches the offset
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """A drive before the first step; without size it is empty."""
+
+    size_bytes: int | None
+    byte: int | None = None  # that fills it; None: each cluster has one of its own
+    gate: bool = False  # its requests can be held
+    target: bool = False  # it is a backup's target, and nothing is demanded of it by itself
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What there is before the first step; a drive without size is empty."""
+    """What there is before the first step."""
 
-    drives: dict[str, int | None] = field(default_factory=dict)
+    drives: dict[str, Drive] = field(default_factory=dict)
     files: dict[str, tuple[int, int]] = field(default_factory=dict)  # name -> size_bytes, byte
     faults: tuple[Fault, ...] = ()
+    disks: dict[str, int] = field(default_factory=dict)  # name -> size_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +154,41 @@ def _make(data: dict[str, Any], source: str, table: str = "") -> Case:
 
 
 def _parse_given(data: dict[str, Any]) -> Given:
-    drives = {
-        name: None if size == "empty" else parse_size(size)
-        for name, size in data.get("drives", {}).items()
-    }
+    drives = {name: _parse_drive(drive) for name, drive in data.get("drives", {}).items()}
     files = {
         name: (parse_size(file["size"]), file.get("byte", 0))
         for name, file in data.get("files", {}).items()
     }
     faults = tuple(
-        Fault(f["node"], f["op"], parse_size(f["at"]), f["errno"], f.get("always", False))
+        Fault(
+            f["node"],
+            f["op"],
+            parse_size(f["at"]) if "at" in f else None,
+            f["errno"],
+            f.get("always", False),
+            f.get("nth", 0),
+        )
         for f in data.get("faults", [])
     )
-    return Given(drives, files, faults)
+    disks = {name: parse_size(size) for name, size in data.get("disks", {}).items()}
+    return Given(drives, files, faults, disks)
+
+
+def _parse_drive(data: Any) -> Drive:
+    if isinstance(data, dict):
+        return Drive(parse_size(data["size"]), data.get("byte"), data.get("gate", False),
+                     data.get("target", False))  # fmt: skip
+    return Drive(None if data == "empty" else parse_size(data))
+
+
+def as_file(case: Case) -> str:
+    """The case as a case file, also one that a table has made."""
+    text, first = io.StringIO(), ("id", "title", "why", "clauses", "needs", "given")
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 100
+    yaml.dump({name: case.data[name] for name in (*first, *case.data) if name in case.data}, text)
+    return text.getvalue()
 
 
 def load_file(path: Path) -> Case:

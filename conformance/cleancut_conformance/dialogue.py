@@ -43,7 +43,7 @@ class Dialogue:
         self.clause = clause  # what a demand breaks that names none
         self.recorder = recorder
         self.timeout_s = timeout_s
-        self.greeted = self.has_quit = False
+        self.greeted = self.has_quit = self.killed = False
         self.events: list[Any] = []  # not taken by an expectation yet
         self.all_events: list[Any] = []
         self._replies: list[Any] = []
@@ -61,6 +61,31 @@ class Dialogue:
             words = f"the server refuses to negotiate: {json.dumps(reply['error'])[:200]}"
             raise Deviation(words, "QMP-NEGOTIATE-1")
         self.timeout_s = asked_s
+
+    def again(self, name: str) -> None:
+        """Open a connection of a new client; the mark tells the judge that it begins anew."""
+        self.session.reconnect(self.timeout_s)
+        self._replies.clear()
+        self.recorder.add("mark", note={"name": name, "connection": "new"})
+        self.greeted = False
+        self.open()
+
+    def kill(self) -> None:
+        """End the process, which has no say in it."""
+        self.session.end_process()
+        self.killed = True
+        while not self.session.console.empty():
+            self.session.console.get()
+        self._console.open.clear()
+
+    def restart(self) -> None:
+        """Start the program again after `kill`."""
+        self.session.start_again(self.timeout_s)
+        self.killed = False
+        self._replies.clear()
+        self.recorder.add("mark", note={"name": "restarted", "connection": "new", "server": "new"})
+        self.greeted = False
+        self.open()
 
     # ---- sending
 
@@ -147,21 +172,41 @@ class Dialogue:
         for request in list(self._console.open):
             self.io_result(request)
 
+    def request_held(self, tag: str) -> None:
+        """Wait until a request is held under this tag."""
+        deadline = time.monotonic() + self.timeout_s
+        while tag not in self._console.held:
+            if not self._console_line(deadline - time.monotonic()):
+                raise Silence(f"no request is held as {tag!r}", "")
+
+    def open_requests(self, seconds: float) -> int:
+        """How many guest requests have not ended after this time."""
+        deadline = time.monotonic() + seconds
+        while (left_s := deadline - time.monotonic()) > 0:
+            self._console_line(left_s)
+        return len(self._console.open)
+
+    def _console_line(self, timeout_s: float) -> bool:
+        """Take one line of the console, if one comes in this time."""
+        try:
+            guest, line = self.session.console.get(timeout=max(0.001, timeout_s))
+        except queue.Empty:
+            return False
+        self._ended(self._console.line(line, guest))
+        return True
+
+    def _ended(self, request: Request | None) -> None:
+        if request is not None:
+            note = {"guest": request.guest, "cmd": request.command, "result": request.result}
+            self.recorder.add("io", note=note)
+
     def _read_console(self, deadline: float, request: Request) -> None:
         if request.kind == "flush" and self.session.guests is None:
             request.result = "ok"  # qemu-io prints nothing of it
-            ended: Request | None = request
-        else:
-            try:
-                left_s = max(0.001, deadline - time.monotonic())
-                guest, line = self.session.console.get(timeout=left_s)
-            except queue.Empty:
-                words = f"{request.guest} {request.command!r} does not end"
-                raise Silence(words, "GUEST-LIVE-1") from None
-            ended = self._console.line(line, guest)
-        if ended is not None:
-            note = {"guest": ended.guest, "cmd": ended.command, "result": ended.result}
-            self.recorder.add("io", note=note)
+            self._ended(request)
+        elif not self._console_line(deadline - time.monotonic()):
+            words = f"{request.guest} {request.command!r} does not end"
+            raise Silence(words, "GUEST-LIVE-1")
 
     def quit(self) -> None:
         """End the server; it says SHUTDOWN and hangs up."""

@@ -63,6 +63,7 @@ class Recorder:
                 "extents": drive.extents,
             }
             for name, drive in session.setup.drives.items()
+            if not drive.target
         }
         note = {
             "format": FORMAT,

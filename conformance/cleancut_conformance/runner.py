@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from cleancut_conformance import small_disks
 from cleancut_conformance.abilities import UNTOLD, Abilities, lacks
 from cleancut_conformance.case import Case
 from cleancut_conformance.dialogue import Deviation, Dialogue, Lost, Silence, Stuck
@@ -34,7 +35,8 @@ def run(
     if words := lacks(case, target, abilities):
         return Result(case, Verdict.SKIP, words, run=number)
     started = time.monotonic()
-    with session_folder() as folder:
+    with session_folder() as folder, contextlib.ExitStack() as stack:
+        stack.enter_context(small_disks.mounted(folder, case.given.disks))
         setup = prepare(case, folder)
         again = f".{number}" if number > 1 else ""
         path = traces / f"{case.id}{again}.jsonl"
@@ -92,7 +94,7 @@ class _Run:
             take(step, self._dialogue)
             if self._recorder.findings:
                 return
-        if self._session.command and not self._dialogue.has_quit:
+        if self._session.command and not (self._dialogue.has_quit or self._dialogue.killed):
             self._dialogue.quit()
         for wanted in self._case.then:
             demand(wanted, self._dialogue)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from cleancut_conformance import interleaving
 from cleancut_conformance.case import parse_size
 from cleancut_conformance.console import Request
 from cleancut_conformance.dialogue import POLL_S, Deviation, Dialogue
@@ -125,6 +126,7 @@ VERBS: Final[dict[str, Callable[[Step, Dialogue], None]]] = {
     "jobs-end": lambda step, dialogue: dialogue.jobs_end(step["jobs-end"]),
     "io-end": lambda _, dialogue: dialogue.io_end(),
     "quit": lambda _, dialogue: dialogue.quit(),
+    **interleaving.VERBS,
 }
 
 

@@ -11,7 +11,8 @@ Each line is an object with `dir` and `t` (seconds since the start). By `dir`:
   takes (`nbd`, `engine`) if no monitor command makes it
 - `observe`: `note` tells the content of an image: `image`, `size_bytes` (null: no such file)
   and `extents`, a list of `[offset_bytes, length_bytes, byte]`
-- `mark`: `note.name` names this instant
+- `mark`: `note.name` names this instant; `note.connection` says that a new client begins here,
+  `note.server` that it finds a new process
 
 A trace without a footer (a last `meta` record) was cut off.
 """

@@ -17,6 +17,7 @@ from cleancut_conformance.case import (
     Case,
     CaseError,
     NothingSelected,
+    as_file,
     load_file,
     load_suite,
     select,
@@ -47,6 +48,7 @@ Examples:
   cleancut conform transaction 'jobs/pause-*'        a chapter, and cases by glob
   cleancut conform --clause PIT-ALL-1                the cases that cite a clause
   cleancut conform ./my-case.yaml                    a case of your own
+  cleancut conform --show jobs/verb/paused-job-cancel   a row of a table as a case file
   cleancut conform --html out.html                   a page with every dialogue
   cleancut conform --junit out.xml --shard 1/3       for CI
   cleancut conform --repeat 20 --seed 7 jobs         is a verdict flaky?
@@ -67,6 +69,7 @@ class Options:
     clause_ids: tuple[str, ...]
     skip_globs: tuple[str, ...]
     only_list: bool
+    show_id: str | None
     baseline_text: str | None
     update: bool
     traces: Path | None
@@ -106,6 +109,7 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 @click.option("--clause", "clause_ids", multiple=True, metavar="ID", help="Only cases citing it.")
 @click.option("--skip", "skip_globs", multiple=True, metavar="GLOB", help="Leave these cases out.")
 @click.option("--list", "only_list", is_flag=True, help="Show the cases, run nothing.")
+@click.option("--show", "show_id", metavar="ID", help="Print a case as a case file, run nothing.")
 @click.option("--baseline", "baseline_text", metavar="FILE|none",
               help="Known deviations.  [default: those of the target's version]")  # fmt: skip
 @click.option("--update-baseline", "update", is_flag=True,
@@ -132,6 +136,8 @@ def conform(**words: Any) -> int:
         raise click.UsageError("--update-baseline needs --baseline FILE, the file to write")
     console = _console(options.as_json)
     try:
+        if options.show_id is not None:
+            return _show(options.show_id)
         cases = _select(options)
         if options.only_list:
             return _list(cases, options.as_json)
@@ -284,6 +290,15 @@ def _console(as_json: bool) -> Console:
     if not console.is_terminal:
         console.width = 120
     return console
+
+
+def _show(case_id: str) -> int:
+    found = next((case for case in load_suite() if case.id == case_id), None)
+    if found is None:
+        words = f"no case is called {case_id!r}; `cleancut conform --list` shows them"
+        raise click.UsageError(words)
+    print(as_file(found), end="")
+    return 0
 
 
 def _list(cases: tuple[Case, ...], as_json: bool) -> int:

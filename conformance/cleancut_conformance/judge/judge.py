@@ -89,6 +89,17 @@ class Judge:
                 yield from self._data.observed(record.note)
             case "mark":
                 self._data.marks[record.note["name"]] = self._data.oracle.now
+                if "connection" in record.note:
+                    self._begin_again(new_server="server" in record.note)
+
+    def _begin_again(self, *, new_server: bool) -> None:
+        """Another client is there, and perhaps another process: what was asked goes unanswered."""
+        self._open.clear()
+        self._greeted = self._negotiated = self._greeting_seen = False
+        self._raw_sent = self._raw_answers = 0
+        if new_server:
+            self._jobs.live.clear()
+            self._jobs.ended.clear()
 
     def _meta(self, note: dict[str, Any]) -> Iterator[Fault]:
         if self._index == 0:

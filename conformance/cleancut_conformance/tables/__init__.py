@@ -4,6 +4,7 @@ from typing import Final
 
 from cleancut_conformance.tables import (
     again,
+    clients,
     edges,
     failures,
     modes,
@@ -23,4 +24,5 @@ TABLES: Final[tuple[Table, ...]] = (
     *verbs.TABLES,
     *modes.TABLES,
     *policies.TABLES,
+    *clients.TABLES,
 )

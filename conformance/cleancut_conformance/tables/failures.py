@@ -84,7 +84,8 @@ def _copy_rows() -> Iterator[Data]:
             "given": {
                 "drives": dict.fromkeys(drives, "1M"),
                 "files": {f"{d}.target": {"size": "1M"} for d in drives},
-                "faults": [w.fault(f"{bad}.target", "write", "512k", "EIO")],
+                # Always: QEMU tries again, and is silent, where the error meets a pause.
+                "faults": [w.fault(f"{bad}.target", "write", "512k", "EIO", always=True)],
             },
             "steps": [
                 w.transaction(*(w.action("drive-backup", **w.existing(d)) for d in drives),

@@ -67,7 +67,7 @@ def _cut_rows() -> Iterator[Data]:
 
 
 #: How the job goes on; one whose drive the guest has overwritten wholly may be through by itself.
-_ON: Final[dict[Status, list[Data]]] = {
+ON: Final[dict[Status, list[Data]]] = {
     Status.RUNNING: [{**w.send("block-job-set-speed", device="d0", speed=0), "reply": {}}],
     Status.PAUSED: [
         w.send("block-job-set-speed", device="d0", speed=0),
@@ -97,7 +97,7 @@ def _phase_rows() -> Iterator[Data]:
             {"observe": [{"image": "d0.target"}, {"image": "d0"}]},
             {"pipeline": [_write(form, 0xC2), _read(form, 0xC2)]},
             {"observe": [{"image": "d0.target"}, {"image": "d0"}]},
-            *_ON[status],
+            *ON[status],
             concluded,
             w.send("job-dismiss", id="d0"),
             _write(form, 0xC3),

@@ -37,6 +37,8 @@ class DriveFile:
     path: Path | None
     size_bytes: int = 0
     extents: Extents = field(default_factory=list)
+    gate: bool = False  # its requests can be held
+    target: bool = False  # of a backup; nothing is demanded of it by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,16 @@ class Setup:
 def prepare(case: Case, folder: Path) -> Setup:
     """Make the images of a case in an empty folder."""
     drives = {}
-    for index, (name, size_bytes) in enumerate(case.given.drives.items()):
-        if size_bytes is None:
+    for index, (name, given) in enumerate(case.given.drives.items()):
+        if given.size_bytes is None:
             drives[name] = DriveFile(None)
             continue
-        drive = DriveFile(folder / f"{name}.img", size_bytes, fill(index, size_bytes))
-        make(folder / f"{name}.img", size_bytes, drive.extents)
-        drives[name] = drive
+        extents = fill(index, given.size_bytes)
+        if given.byte is not None:
+            extents = [[0, given.size_bytes, given.byte]]
+        path = folder / f"{name}.img"
+        drives[name] = DriveFile(path, given.size_bytes, extents, given.gate, given.target)
+        make(path, given.size_bytes, extents)
     for name, (size_bytes, byte) in case.given.files.items():
         make(folder / name, size_bytes, [[0, size_bytes, byte]])
     return Setup(folder, drives, case.given.faults)
@@ -184,6 +189,25 @@ class Session:
         threading.Thread(target=self._read_console, args=(reader,), daemon=True).start()
         return process
 
+    def reconnect(self, timeout_s: float) -> None:
+        """Hang up and connect once more."""
+        self.connection.close()
+        self.connection = self._connect(timeout_s)
+
+    def end_process(self) -> None:
+        """Kill the process."""
+        if self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def start_again(self, timeout_s: float) -> None:
+        """Start the program once more, after its end."""
+        self.connection.close()
+        self.target.socket(self.setup).unlink(missing_ok=True)
+        self._process = self._start()
+        self.connection = self._connect(timeout_s)
+
     def _run(self, output: int, errors: int) -> Process:
         if isinstance(self.target, Starts):
             return self.target.start(self.command, self.setup.folder, output, errors)
@@ -246,10 +270,7 @@ class Session:
             self.connection.close()
         if self.guests is not None:
             self.guests.close()
-        if self._process is not None and self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        self.end_process()
 
 
 def describe_exit(status: int | None) -> str:

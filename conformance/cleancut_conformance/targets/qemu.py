@@ -23,7 +23,7 @@ class Qemu:
     @property
     def capabilities(self) -> frozenset[str]:
         """Guest requests come through the monitor's `qemu-io`."""
-        return frozenset({"guest-io", "files", "fault", "empty-drive", "quit"})
+        return frozenset({"guest-io", "files", "fault", "empty-drive", "quit", "hold", "process"})
 
     @property
     def at_once(self) -> bool:
@@ -64,12 +64,6 @@ def _drive(name: str, drive: DriveFile, faults: list[Fault]) -> str:
     if drive.path is None:
         return f"if=none,id={name},media=cdrom"
     path = str(drive.path).replace(",", ",,")
-    if not faults:
+    if not faults and not drive.gate:
         return f"if=none,id={name},file={path},format=raw,auto-read-only=off"
-    words = [f"if=none,id={name},driver=raw,file.driver=blkdebug"]
-    words += ["file.image.driver=file", f"file.image.filename={path}", "auto-read-only=off"]
-    for index, fault in enumerate(faults):
-        for key, value in blkdebug.rule(fault).items():
-            text = {True: "on", False: "off"}.get(value, value) if key == "once" else value
-            words.append(f"file.inject-error.{index}.{key}={text}")
-    return ",".join(words)
+    return f"{blkdebug.drive(name, path, faults)},auto-read-only=off"

@@ -30,7 +30,7 @@ class StorageDaemon:
     @property
     def capabilities(self) -> frozenset[str]:
         """A node always has a medium."""
-        return frozenset({"guest-io", "files", "fault", "quit"})
+        return frozenset({"guest-io", "files", "fault", "quit", "process"})
 
     @property
     def at_once(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 from cleancut_conformance.case import Fault
 from cleancut_conformance.targets import blkdebug, forks
-from cleancut_conformance.targets.base import Process, Setup
+from cleancut_conformance.targets.base import DriveFile, Process, Setup
 
 PRELOAD: Final = "cleancut_reference.cli"  # most of what a start costs is its import
 
@@ -24,7 +24,7 @@ class Reference:
     @property
     def capabilities(self) -> frozenset[str]:
         """All that there is."""
-        return frozenset({"guest-io", "files", "fault", "empty-drive", "quit"})
+        return frozenset({"guest-io", "files", "fault", "empty-drive", "quit", "hold", "process"})
 
     @property
     def at_once(self) -> bool:
@@ -36,8 +36,7 @@ class Reference:
         command = [sys.executable, "-m", self.module, *self.arguments]
         command += ["--qmp", f"unix:{setup.socket}", "--image-root", str(setup.folder)]
         for name, drive in setup.drives.items():
-            medium = "empty" if drive.path is None else f"file:{drive.path}"
-            command += ["--drive", f"{name}={medium}"]
+            command += ["--drive", _drive(name, drive)]
         for fault in (fault for fault in setup.faults if _served(setup, fault)):
             command += ["--fault", _fault(fault)]
         return command
@@ -63,6 +62,15 @@ def _served(setup: Setup, fault: Fault) -> bool:
     return fault.node.removesuffix(".target") in setup.drives
 
 
+def _drive(name: str, drive: DriveFile) -> str:
+    if drive.path is None:
+        return f"{name}=empty"
+    if drive.gate:
+        return blkdebug.drive(name, str(drive.path), [])
+    return f"{name}=file:{drive.path}"
+
+
 def _fault(fault: Fault) -> str:
     always = " always" if fault.always else ""
-    return f"{fault.node} {fault.op} @{fault.at_bytes} {fault.errno}{always}"
+    place = f"@{fault.at_bytes}" if fault.at_bytes is not None else f"{fault.nth}"
+    return f"{fault.node} {fault.op} {place} {fault.errno}{always}"

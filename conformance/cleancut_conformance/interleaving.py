@@ -1,0 +1,81 @@
+"""The verbs of a case that decide what happens first: requests held, connections dropped, ends."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from cleancut_conformance import small_disks
+from cleancut_conformance.case import parse_size
+from cleancut_conformance.dialogue import Deviation, Dialogue
+
+Step = dict[str, Any]
+
+#: What blkdebug calls a request that a format passes on.
+_EVENTS: Final = {"read": "read_aio", "write": "write_aio"}
+
+
+def _monitor(drive: str, command: str, dialogue: Dialogue) -> None:
+    """A word to the gate of a drive, which the human monitor carries there."""
+    line = f'qemu-io {drive} "{command}"'
+    message = {"execute": "human-monitor-command", "arguments": {"command-line": line}}
+    dialogue.send([message])
+    reply = dialogue.reply(line)
+    if reply.get("return") != "":
+        raise Deviation(f"{line}: {str(reply)[:200]}")
+
+
+def _hold(step: Step, dialogue: Dialogue) -> None:
+    """The next request of this kind that comes to the gate stops there."""
+    words = step["hold"]
+    _monitor(words["drive"], f"break {_EVENTS[words['op']]} {words['as']}", dialogue)
+
+
+def _held(step: Step, dialogue: Dialogue) -> None:
+    """Wait until a request stands at the gate."""
+    dialogue.request_held(step["held"])
+
+
+def _release(step: Step, dialogue: Dialogue) -> None:
+    """Let the request go on."""
+    words = step["release"]
+    _monitor(words["drive"], f"resume {words['as']}", dialogue)
+
+
+def _still_open(step: Step, dialogue: Dialogue) -> None:
+    """So many guest requests have not ended, and do not end in this time."""
+    count = dialogue.open_requests(step["for_ms"] / 1000)
+    if count != step["still-open"]:
+        words = f"{count} guest requests are open, not {step['still-open']}"
+        raise Deviation(words, "CBW-OVERLAP-1")
+
+
+def _reconnect(_: Step, dialogue: Dialogue) -> None:
+    """Hang up, in the middle of whatever is going on, and come back as a new client."""
+    dialogue.again("reconnected")
+
+
+def _kill(_: Step, dialogue: Dialogue) -> None:
+    """End the process as a power failure of it would."""
+    dialogue.kill()
+
+
+def _restart(_: Step, dialogue: Dialogue) -> None:
+    """Start the program again on what is left of the images."""
+    dialogue.restart()
+
+
+def _grow(step: Step, dialogue: Dialogue) -> None:
+    """Make a small disk bigger."""
+    for name, size in step["grow"].items():
+        small_disks.resize(dialogue.session.setup.folder / name, parse_size(size))
+
+
+VERBS: Final[dict[str, Callable[[Step, Dialogue], None]]] = {
+    "hold": _hold,
+    "held": _held,
+    "release": _release,
+    "still-open": _still_open,
+    "reconnect": _reconnect,
+    "kill": _kill,
+    "restart": _restart,
+    "grow": _grow,
+}
