@@ -360,6 +360,11 @@ def test_console_lines_find_their_requests() -> None:
     assert console.line("wrote 65536/65536 bytes at offset 0") is first
     assert console.line("write failed: No space left on device") is second
     assert [r.result for r in (first, second, third)] == ["ok", "ENOSPC", "EIO"]
+    early, late = (Request("d0", f"aio_write -P 1 {at} 64k") for at in ("1M", "3M"))
+    console.open += [early, late]
+    assert console.line("wrote 65536/65536 bytes at offset 3145728") is late
+    assert console.line("blkdebug: Suspended request 'a'") is None and console.held == {"a"}
+    assert console.open == [early]
 
 
 def test_globs_and_sizes() -> None:
