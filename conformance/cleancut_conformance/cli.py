@@ -25,6 +25,7 @@ SUMMARY: Final = {
     "record": "stand between a client and a server, and write a trace",
     "convert": "convert libvirt's log of its monitors to traces",
     "selfcheck": "run the suite against engines that are known to be wrong",
+    "lint": "which cases of the suite would not be missed",
     "explain": "what a clause says, and which cases check it",
     "prove": "prove the properties of the model for any number of drives",
     "explore": "explore every interleaving of a small instance of the model",

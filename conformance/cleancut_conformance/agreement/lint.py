@@ -1,0 +1,147 @@
+"""`cleancut lint`: does each case earn its place?
+
+A case stays if a wrong engine fails it, if versions of QEMU differ in it, or if it says `why`. What
+was found is kept in `evidence.json`, so that the check itself takes no time.
+"""
+
+import json
+import tempfile
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import click
+
+from cleancut_conformance.agreement.selfcheck import MODULE
+from cleancut_conformance.agreement.wrong import WRONG
+from cleancut_conformance.case import Case, load_suite
+from cleancut_conformance.files import write_whole
+from cleancut_conformance.report.compare import names
+from cleancut_conformance.report.results import ResultError, Sheet, load
+from cleancut_conformance.runner import run
+from cleancut_conformance.targets.reference import Reference
+from cleancut_conformance.verdict import Verdict
+from cleancut_model.commands.shared import progress_bar
+
+NAME: Final = "evidence.json"
+
+EXAMPLES: Final = """
+\b
+Examples:
+  cleancut lint                                  against the evidence that is kept
+  cleancut lint --try --update                   run the wrong engines on what has none, keep it
+  cleancut lint cleancut-traces/qemu-* --update  versions that differ are evidence, too
+
+\b
+Exit codes: 0 each case earns its place, 1 some do not, 2 wrong use.
+"""
+
+
+@dataclass(slots=True)
+class Evidence:
+    """For each case the wrong engines that fail it, and the versions that differ in it."""
+
+    engines: dict[str, list[str]] = field(default_factory=dict)
+    versions: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def speaks_for(self, case: Case) -> bool:
+        """Whether the case would be missed."""
+        return bool(self.engines.get(case.id) or self.versions.get(case.id))
+
+    def add_catch(self, case_id: str, engine: str) -> None:
+        """A wrong engine that fails the case."""
+        found = self.engines.setdefault(case_id, [])
+        if engine not in found:
+            found.append(engine)
+
+    def add_runs(self, sheets: list[Sheet]) -> None:
+        """What several runs of the suite say of a case, where they differ."""
+        outcomes: dict[str, dict[str, str]] = defaultdict(dict)
+        for name, sheet in zip(names(sheets), sheets, strict=True):
+            for outcome in sheet.outcomes:
+                outcomes[outcome.case][name] = str(outcome.verdict)
+        for case_id, verdicts in outcomes.items():
+            if len(set(verdicts.values()) - {"skip"}) > 1:
+                self.versions[case_id] = verdicts
+
+    def trim(self, cases: tuple[Case, ...]) -> None:
+        """Forget cases and engines that are no more."""
+        known = {case.id for case in cases if not case.table}
+        named = {
+            case_id: [engine for engine in found if engine in WRONG]
+            for case_id, found in self.engines.items()
+            if case_id in known
+        }
+        self.engines = {case_id: sorted(found) for case_id, found in sorted(named.items()) if found}
+        self.versions = {c: v for c, v in sorted(self.versions.items()) if c in known}
+
+    def text(self) -> str:
+        """As it is kept."""
+        return json.dumps({"engines": self.engines, "versions": self.versions}, indent=1) + "\n"
+
+
+def kept() -> Evidence:
+    """The evidence that comes with the suite."""
+    file = resources.files("cleancut_conformance") / NAME
+    data = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return Evidence(data.get("engines", {}), data.get("versions", {}))
+
+
+def complaints(cases: tuple[Case, ...], evidence: Evidence) -> list[str]:
+    """Each case that nothing speaks for, in a line."""
+    found = []
+    for case in cases:
+        if not case.why and not evidence.speaks_for(case):
+            words = "no wrong engine fails it, no versions differ in it, and it says no why"
+            found.append(f"{case.id}: {words}")
+    return found
+
+
+@click.command("lint", epilog=EXAMPLES)
+@click.argument("results", nargs=-1, metavar="[RESULTS]...",
+                type=click.Path(path_type=Path, exists=True))  # fmt: skip
+@click.option("--try", "tries", is_flag=True,
+              help="Run the wrong engines on each case that has no evidence yet.")  # fmt: skip
+@click.option("--update", is_flag=True, help="Keep what was found.")
+def lint(results: tuple[Path, ...], tries: bool, update: bool) -> int:
+    """Name each case that lets nothing through if it is taken away."""
+    cases, evidence = load_suite(), kept()
+    for name, wrong in WRONG.items():
+        evidence.add_catch(wrong.case, name)
+    try:
+        evidence.add_runs([load(path) for path in results])
+    except ResultError as error:
+        raise click.ClickException(str(error)) from None
+    if tries:
+        _try(cases, evidence)
+    if update:
+        evidence.trim(cases)
+        path = Path(str(resources.files("cleancut_conformance") / NAME))
+        write_whole(path, evidence.text().encode())
+    found = complaints(cases, evidence)
+    for line in found:
+        print(line)
+    written = sum(not case.table for case in cases)
+    tables = len({case.table for case in cases if case.table})
+    tail = f"{written} cases, {tables} tables with {len(cases) - written} rows: {len(found)}"
+    print(f"{tail} without a reason to stay")
+    return 1 if found else 0
+
+
+def _try(cases: tuple[Case, ...], evidence: Evidence) -> None:
+    """Give each wrong engine the cases that no other has failed yet."""
+    with tempfile.TemporaryDirectory(prefix="cleancut-") as folder, progress_bar() as progress:
+        task = progress.add_task("", total=len(WRONG))
+        for name in WRONG:
+            open_cases = [c for c in cases if not c.why and not evidence.speaks_for(c)]
+            progress.update(task, description=f"{name} on {len(open_cases)} cases")
+            target = Reference(name=name, module=MODULE, arguments=(name,))
+            with ThreadPoolExecutor(2) as pool:
+                runs = [pool.submit(run, case, target, Path(folder), 3.0) for case in open_cases]
+            for case, future in zip(open_cases, runs, strict=True):
+                if future.result().verdict is Verdict.FAIL:
+                    evidence.add_catch(case.id, name)
+            progress.advance(task)
