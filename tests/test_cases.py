@@ -4,6 +4,8 @@ from collections import Counter
 
 import pytest
 
+from cleancut_conformance.agreement.lint import Evidence, complaints, kept
+from cleancut_conformance.agreement.wrong import WRONG
 from cleancut_conformance.case import as_file, form_error, load_suite, parse_case
 from cleancut_conformance.expect import matches
 from cleancut_conformance.tables import TABLES
@@ -48,3 +50,19 @@ def test_a_row_is_a_case_file_when_printed() -> None:
     for row in [case for case in SUITE if case.table][::50]:
         again = parse_case(as_file(row), "printed")
         assert (again.steps, again.given, again.then) == (row.steps, row.given, row.then)
+
+
+def test_each_case_earns_its_place() -> None:
+    evidence = kept()
+    assert complaints(SUITE, evidence) == []
+    named = {engine for engines in evidence.engines.values() for engine in engines}
+    assert named <= WRONG.keys()  # else `cleancut lint --try --update`
+    assert evidence.engines.keys() | evidence.versions.keys() <= {case.id for case in SUITE}
+
+
+def test_a_case_that_nothing_speaks_for_is_named() -> None:
+    plain = next(case for case in SUITE if not case.why)
+    assert complaints((plain,), Evidence())[0].startswith(f"{plain.id}: no wrong engine")
+    assert not complaints((plain,), Evidence(engines={plain.id: ["forgets_the_drain"]}))
+    assert not complaints((plain,), Evidence(versions={plain.id: {"qemu-7.2": "known"}}))
+    assert not complaints((next(case for case in SUITE if case.why),), Evidence())

@@ -48,6 +48,7 @@ class Drive:
     byte: int | None = None  # that fills it; None: each cluster has one of its own
     gate: bool = False  # its requests can be held
     target: bool = False  # it is a backup's target, and nothing is demanded of it by itself
+    bps_write: int | None = None  # as much as may be written to it in a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +177,9 @@ def _parse_given(data: dict[str, Any]) -> Given:
 
 def _parse_drive(data: Any) -> Drive:
     if isinstance(data, dict):
+        limit = parse_size(data["bps-write"]) if "bps-write" in data else None
         return Drive(parse_size(data["size"]), data.get("byte"), data.get("gate", False),
-                     data.get("target", False))  # fmt: skip
+                     data.get("target", False), limit)  # fmt: skip
     return Drive(None if data == "empty" else parse_size(data))
 
 

@@ -5,6 +5,7 @@ from typing import Final
 from cleancut_conformance.tables import (
     again,
     clients,
+    commands,
     edges,
     failures,
     modes,
@@ -17,6 +18,7 @@ from cleancut_conformance.tables.words import Table
 
 TABLES: Final[tuple[Table, ...]] = (
     *edges.TABLES,
+    *commands.TABLES,
     *failures.TABLES,
     *pairs.TABLES,
     *again.TABLES,

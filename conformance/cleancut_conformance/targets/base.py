@@ -39,6 +39,7 @@ class DriveFile:
     extents: Extents = field(default_factory=list)
     gate: bool = False  # its requests can be held
     target: bool = False  # of a backup; nothing is demanded of it by itself
+    bps_write: int | None = None  # as much as may be written to it in a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ def prepare(case: Case, folder: Path) -> Setup:
         if given.byte is not None:
             extents = [[0, given.size_bytes, given.byte]]
         path = folder / f"{name}.img"
-        drives[name] = DriveFile(path, given.size_bytes, extents, given.gate, given.target)
+        drives[name] = DriveFile(path, given.size_bytes, extents, given.gate, given.target,
+                                 given.bps_write)  # fmt: skip
         make(path, given.size_bytes, extents)
     for name, (size_bytes, byte) in case.given.files.items():
         make(folder / name, size_bytes, [[0, size_bytes, byte]])

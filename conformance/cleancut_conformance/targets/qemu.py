@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cleancut_conformance.case import Fault
-from cleancut_conformance.targets import blkdebug
+from cleancut_conformance.targets import layers
 from cleancut_conformance.targets.base import DriveFile, Setup
 
 
@@ -43,7 +43,10 @@ class Qemu:
         command += ["-qmp", f"unix:{setup.socket},server=on,wait=on"]
         for name, drive in setup.drives.items():
             faults = [fault for fault in setup.faults if fault.node == name]
-            command += ["-drive", _drive(name, drive, faults)]
+            if drive.bps_write is not None:
+                command += layers.limited(name, str(drive.path), drive.bps_write)
+            else:
+                command += ["-drive", _drive(name, drive, faults)]
         return command
 
     def socket(self, setup: Setup) -> Path:
@@ -54,7 +57,7 @@ class Qemu:
         """The path; with a fault on the target, the image behind blkdebug as a `json:` text."""
         faults = [fault for fault in setup.faults if fault.node == name]
         path = setup.path(name)
-        return blkdebug.image(path, faults) if faults else str(path)
+        return layers.image(path, faults) if faults else str(path)
 
 
 # Without auto-read-only=off QEMU opens a drive's file anew, for writing, whenever the monitor's
@@ -66,4 +69,4 @@ def _drive(name: str, drive: DriveFile, faults: list[Fault]) -> str:
     path = str(drive.path).replace(",", ",,")
     if not faults and not drive.gate:
         return f"if=none,id={name},file={path},format=raw,auto-read-only=off"
-    return f"{blkdebug.drive(name, path, faults)},auto-read-only=off"
+    return f"{layers.drive(name, path, faults)},auto-read-only=off"

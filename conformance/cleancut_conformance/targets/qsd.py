@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cleancut_conformance.case import Case
-from cleancut_conformance.targets import blkdebug
+from cleancut_conformance.targets import layers
 from cleancut_conformance.targets.base import Setup, TargetError
 from cleancut_conformance.targets.qemu import Qemu
 
@@ -51,7 +51,7 @@ class StorageDaemon:
         for name, drive in setup.drives.items():
             faults = [fault for fault in setup.faults if fault.node == name]
             file: dict[str, Any] = {"driver": "file", "filename": str(drive.path)}
-            node = {"driver": "raw", "node-name": name, "file": blkdebug.node(file, faults)}
+            node = {"driver": "raw", "node-name": name, "file": layers.node(file, faults)}
             command += ["--blockdev", json.dumps({**node, "auto-read-only": False})]
             export = {"type": "nbd", "id": f"export-{name}", "node-name": name, "name": name}
             command += ["--export", json.dumps({**export, "writable": True})]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from cleancut_conformance.case import Fault
-from cleancut_conformance.targets import blkdebug, forks
+from cleancut_conformance.targets import forks, layers
 from cleancut_conformance.targets.base import DriveFile, Process, Setup
 
 PRELOAD: Final = "cleancut_reference.cli"  # most of what a start costs is its import
@@ -36,7 +36,10 @@ class Reference:
         command = [sys.executable, "-m", self.module, *self.arguments]
         command += ["--qmp", f"unix:{setup.socket}", "--image-root", str(setup.folder)]
         for name, drive in setup.drives.items():
-            command += ["--drive", _drive(name, drive)]
+            if drive.bps_write is not None:
+                command += layers.limited(name, str(drive.path), drive.bps_write)
+            else:
+                command += ["--drive", _drive(name, drive)]
         for fault in (fault for fault in setup.faults if _served(setup, fault)):
             command += ["--fault", _fault(fault)]
         return command
@@ -54,7 +57,7 @@ class Reference:
         mine = [fault for fault in setup.faults if fault.node == name]
         faults = [fault for fault in mine if not _served(setup, fault)]
         path = setup.path(name)
-        return blkdebug.image(path, faults) if faults else str(path)
+        return layers.image(path, faults) if faults else str(path)
 
 
 def _served(setup: Setup, fault: Fault) -> bool:
@@ -66,7 +69,7 @@ def _drive(name: str, drive: DriveFile) -> str:
     if drive.path is None:
         return f"{name}=empty"
     if drive.gate:
-        return blkdebug.drive(name, str(drive.path), [])
+        return layers.drive(name, str(drive.path), [])
     return f"{name}=file:{drive.path}"
 
 

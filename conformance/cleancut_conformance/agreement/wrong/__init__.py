@@ -9,9 +9,20 @@ from cleancut_conformance.agreement.wrong import (  # each enters its patches in
     copying,
     guests,
     protocol,
+    refusals,
     transactions,
     verbs,
 )
 from cleancut_conformance.agreement.wrong.table import WRONG, Wrong
 
-__all__ = ["WRONG", "Wrong", "bitmaps", "copying", "guests", "protocol", "transactions", "verbs"]
+__all__ = [
+    "WRONG",
+    "Wrong",
+    "bitmaps",
+    "copying",
+    "guests",
+    "protocol",
+    "refusals",
+    "transactions",
+    "verbs",
+]

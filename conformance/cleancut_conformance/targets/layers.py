@@ -1,4 +1,7 @@
-"""Faults in the words of QEMU's blkdebug driver, which the reference server has as well."""
+"""What may lie between a drive and its file: faults, gates and limits.
+
+In the words of QEMU's drivers blkdebug and throttle, which the reference server has as well.
+"""
 
 import errno
 import json
@@ -27,6 +30,14 @@ def node(image: dict[str, Any], faults: Sequence[Fault]) -> dict[str, Any]:
     if moves := states(faults):
         rules["set-state"] = moves
     return {"driver": "blkdebug", **rules, "image": image}
+
+
+def limited(name: str, path: str, bps_write: int) -> list[str]:
+    """Options of the command line for a drive to which no more is written in a second."""
+    group = f"limit-{name}"
+    words = f"if=none,id={name},driver=throttle,throttle-group={group},file.driver=raw"
+    words += f",file.file.driver=file,file.file.filename={path}"
+    return ["--object", f"throttle-group,id={group},x-bps-write={bps_write}", "--drive", words]
 
 
 def drive(name: str, path: str, faults: Sequence[Fault]) -> str:

@@ -1,0 +1,128 @@
+"""Wrong with what is refused, and in which words."""
+
+from typing import Any
+
+from cleancut_conformance.agreement.wrong.table import caught_by, replace
+from cleancut_reference import commands, engine, errors, opening, transaction
+from cleancut_reference.actions import abort, backup
+from cleancut_reference.block.graph import Graph
+from cleancut_reference.qmp import arguments as qmp_arguments
+from cleancut_reference.qmp import session
+from cleancut_reference.qmp.lexer import Lexer
+
+
+def _in_other_words(text: str) -> Any:
+    """A refusal whose description names nothing."""
+    return errors.generic(text)
+
+
+@caught_by("arguments/unknown-device", "ARG-DEVICE-1")
+def names_no_device() -> None:
+    """The refusal of an unknown device does not say which."""
+    right = Graph.find
+
+    def wrong(self: Graph, name: str) -> Any:
+        try:
+            return right(self, name)
+        except errors.QmpError:
+            raise _in_other_words("No such device") from None
+
+    replace(Graph, "find", wrong)
+
+
+@caught_by("arguments/missing-directory", "ARG-TARGET-1")
+def names_no_target() -> None:
+    """The refusal of a target that cannot be opened does not say which."""
+    replace(opening.OpenError, "__str__", lambda self: "Could not open an image")
+
+
+@caught_by("arguments/size-mismatch", "ARG-SIZE-1")
+def takes_any_size() -> None:
+    """A target of another size is accepted."""
+    replace(backup, "_check_together", lambda state, action, source, target: None)
+
+
+@caught_by("arguments/malformed", "ARG-TYPE-1")
+def takes_what_it_does_not_know() -> None:
+    """An argument that no command has is passed over."""
+    right = qmp_arguments.check_arguments
+
+    def wrong(command: str, arguments: dict[str, Any]) -> None:
+        right(command, {k: v for k, v in arguments.items() if k != "foo"})
+
+    replace(engine, "check_arguments", wrong)
+
+
+@caught_by("arguments/malformed-last-action", "QMP-ALIVE-1")
+def checks_the_first_action_only() -> None:
+    """What is wrong in a later action is met by code that does not expect it."""
+    right = qmp_arguments.check_arguments
+
+    def wrong(command: str, arguments: dict[str, Any]) -> None:
+        if command == "transaction":
+            arguments = {**arguments, "actions": arguments["actions"][:1]}
+        right(command, arguments)
+
+    replace(engine, "check_arguments", wrong)
+
+
+@caught_by("protocol/second-negotiation", "QMP-NEGOTIATE-1")
+def negotiates_again() -> None:
+    """Capabilities can be negotiated at any time."""
+    replace(session.Session, "_negotiate", lambda self, arguments: _negotiated(self))
+
+
+def _negotiated(client: session.Session) -> dict[str, Any]:
+    client._negotiated = True
+    return {}
+
+
+@caught_by("protocol/unknown-command", "QMP-UNKNOWN-1")
+def knows_no_unknown_command() -> None:
+    """The refusal of an unknown command has class GenericError."""
+    replace(engine, "command_not_found", errors.generic)
+
+
+@caught_by("protocol/hang-up-in-a-request", "QMP-NEGOTIATE-1")
+def keeps_half_a_request() -> None:
+    """What one client did not finish is the beginning of what the next one says."""
+    lexer = Lexer()
+    right = session.Session.__init__
+
+    def wrong(self: session.Session) -> None:
+        right(self)
+        self._lexer = lexer
+
+    replace(session.Session, "__init__", wrong)
+
+
+@caught_by("transaction/empty", "TX-EMPTY-1")
+def wants_an_action() -> None:
+    """A transaction without actions is refused."""
+    right = transaction.Transaction.result
+
+    def wrong(self: transaction.Transaction) -> Any:
+        return right(self) if self.actions else errors.generic("Parameter 'actions' is empty")
+
+    replace(transaction.Transaction, "result", wrong)
+
+
+@caught_by("transaction/abort-first", "TX-ABORT-1")
+def aborts_at_the_end_only() -> None:
+    """An abort that other actions follow does nothing."""
+    right = transaction.Transaction._prepare_next
+
+    def wrong(self: transaction.Transaction, state: Any, action: Any) -> Any:
+        last = self.position == len(self.actions) - 1
+        if isinstance(action, abort.Abort) and not last:
+            self.actions.pop(self.position)
+            return right(self, state, self.actions[self.position])
+        return right(self, state, action)
+
+    replace(transaction.Transaction, "_prepare_next", wrong)
+
+
+@caught_by("protocol/greeting", "QMP-GREET-1")
+def tells_no_version() -> None:
+    """query-version has another form than the greeting."""
+    commands.COMMANDS["query-version"] = lambda state, arguments: {"version": "7.2"}
