@@ -209,6 +209,9 @@ class Session:
         self.target.socket(self.setup).unlink(missing_ok=True)
         self._process = self._start()
         self.connection = self._connect(timeout_s)
+        if self.guests is not None and isinstance(self.target, ByNbd):
+            self.guests.close()
+            self.guests = Guests(self.target, self.setup, self.console)
 
     def _run(self, output: int, errors: int) -> Process:
         if isinstance(self.target, Starts):

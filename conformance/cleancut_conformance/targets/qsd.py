@@ -44,7 +44,8 @@ class StorageDaemon:
 
     def command(self, setup: Setup) -> list[str]:
         """The daemon with a node and a writable export for each drive."""
-        command = [self.program, "--chardev", "socket,id=m,server=on,wait=off,path=qmp.sock"]
+        # With wait=off a client that is early is greeted twice now and then (seen on 7.2).
+        command = [self.program, "--chardev", "socket,id=m,server=on,wait=on,path=qmp.sock"]
         command += ["--monitor", "chardev=m"]
         if setup.drives:
             command += ["--nbd-server", "addr.type=unix,addr.path=nbd.sock,max-connections=16"]
