@@ -58,6 +58,7 @@ class Jobs:
     live: dict[str, Job] = field(default_factory=dict)
     ended: dict[str, Job] = field(default_factory=dict)
     asked: set[tuple[str, str]] = field(default_factory=set)  # `finalize` or `dismiss` of a job
+    recent: dict[str, set[Status]] = field(default_factory=dict)  # left behind during a command
     taken_back: set[str] = field(default_factory=set)  # may have begun, and are being cancelled
     joined: bool = False  # the recorder came late: jobs may exist whose beginning it did not see
 
@@ -82,6 +83,7 @@ class Jobs:
             yield "JOB-STATUS-1", f"job {job_id!r} goes from {job.status} to {status}"
         yield from _status_faults(job, status)
         yield from completion.status_faults(job, status, self.asked)
+        self.recent.setdefault(job_id, set()).add(job.status)
         job.status = status
         job.started = job.started or status is Status.RUNNING
         if status is Status.NULL:
@@ -161,7 +163,10 @@ class Jobs:
         job.user_paused = job.user_paused or action == "stop"
 
     def listed(self, entries: list[Any], block_jobs: bool) -> Iterator[Fault]:
-        """The answer of query-block-jobs or query-jobs."""
+        """The answer of query-block-jobs or query-jobs.
+
+        It may be older than the last events: it is of some instant since the command was taken up.
+        """
         name = "device" if block_jobs else "id"
         offset, length = ("offset", "len") if block_jobs else ("current-progress", "total-progress")
         seen = {}
@@ -171,11 +176,14 @@ class Jobs:
             seen[entry[name]] = entry
             job = self.live.get(entry[name])
             if job is None:
-                if entry[name] not in self.taken_back and not self.stranger(entry[name]):
+                old = entry[name] in self.recent or entry[name] in self.taken_back
+                if not old and not self.stranger(entry[name]):
                     yield "JOB-LIST-1", f"job {entry[name]!r} is listed and does not exist"
                 continue
-            if entry.get("status", job.status) != job.status:
-                status = entry["status"]
+            status = entry.get("status", job.status)
+            if status in self.recent.get(job.id, ()):
+                continue
+            if status != job.status:
                 yield "JOB-LIST-1", f"job {job.id!r} is listed as {status}, and is {job.status}"
             yield from self._progress(job, entry[offset], entry[length])
             yield from _stopped_rightly(job, entry)

@@ -95,11 +95,13 @@ class Judge:
     def _begin_again(self, *, new_server: bool) -> None:
         """Another client is there, and perhaps another process: what was asked goes unanswered."""
         self._open.clear()
+        self._out_of_band.clear()
         self._greeted = self._negotiated = self._greeting_seen = False
         self._raw_sent = self._raw_answers = 0
         if new_server:
             self._jobs.live.clear()
             self._jobs.ended.clear()
+            self._jobs.taken_back.clear()
 
     def _meta(self, note: dict[str, Any]) -> Iterator[Fault]:
         if self._index == 0:
@@ -148,9 +150,7 @@ class Judge:
             self._taken_up()
 
     def _taken_up(self) -> None:
-        command = self._open[0]
-        if command.verb and (job := self._jobs.live.get(command.job_id)) is not None:
-            command.statuses.add(job.status)
+        self._jobs.recent.clear()
         self._busy = commands.busy_drives(self._open[0], self._jobs, self._drives)
 
     # ---- what the server sends
@@ -228,8 +228,6 @@ class Judge:
             self._data.ended(data["id"], self._index)
         if command is None:
             return
-        if command.verb and command.job_id == data["id"]:
-            command.statuses.add(Status(data["status"]))
         if data["status"] == Status.CREATED:
             command.created.append(data["id"])
             if command.grouped:
