@@ -179,8 +179,12 @@ class Dialogue:
             if not self._console_line(deadline - time.monotonic()):
                 raise Silence(f"no request is held as {tag!r}", "")
 
-    def open_requests(self, seconds: float) -> int:
-        """How many guest requests have not ended after this time."""
+    def open_requests(self, expected: int, seconds: float) -> int:
+        """How many guest requests are open, this long after no more than expected are."""
+        deadline = time.monotonic() + self.timeout_s
+        while len(self._console.open) > expected:
+            if not self._console_line(deadline - time.monotonic()):
+                return len(self._console.open)
         deadline = time.monotonic() + seconds
         while (left_s := deadline - time.monotonic()) > 0:
             self._console_line(left_s)

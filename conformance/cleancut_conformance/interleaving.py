@@ -41,8 +41,8 @@ def _release(step: Step, dialogue: Dialogue) -> None:
 
 
 def _still_open(step: Step, dialogue: Dialogue) -> None:
-    """So many guest requests have not ended, and do not end in this time."""
-    count = dialogue.open_requests(step["for_ms"] / 1000)
+    """So many guest requests are left open, once the others have ended, and stay so this long."""
+    count = dialogue.open_requests(step["still-open"], step["for_ms"] / 1000)
     if count != step["still-open"]:
         words = f"{count} guest requests are open, not {step['still-open']}"
         raise Deviation(words, "CBW-OVERLAP-1")
