@@ -7,7 +7,7 @@ from typing import Final
 
 from cleancut_conformance.case import Fault
 from cleancut_conformance.images import make
-from cleancut_conformance.targets import blkdebug
+from cleancut_conformance.targets import layers
 from cleancut_conformance.targets.base import DriveFile, Setup
 from cleancut_conformance.targets.qemu import Qemu
 from cleancut_model.options import Options
@@ -35,7 +35,7 @@ def _drive(name: str, drive: DriveFile, faults: Sequence[Fault]) -> str:
     words = [f"if=none,id={name},driver=raw,file.driver=blkdebug,auto-read-only=off"]
     words += ["file.image.driver=file", f"file.image.filename={path}"]
     for index, fault in enumerate(faults):
-        for key, value in blkdebug.rule(fault).items():
+        for key, value in layers.rule(fault).items():
             text = ("on" if value else "off") if key == "once" else value
             words.append(f"file.inject-error.{index}.{key}={text}")
     return ",".join(words)
