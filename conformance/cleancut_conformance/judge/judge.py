@@ -151,6 +151,9 @@ class Judge:
 
     def _taken_up(self) -> None:
         self._jobs.recent.clear()
+        command = self._open[0]
+        if command.verb and (job := self._jobs.live.get(command.job_id)) is not None:
+            command.statuses.add(job.status)
         self._busy = commands.busy_drives(self._open[0], self._jobs, self._drives)
 
     # ---- what the server sends
@@ -228,6 +231,8 @@ class Judge:
             self._data.ended(data["id"], self._index)
         if command is None:
             return
+        if command.verb and command.job_id == data["id"]:
+            command.statuses.add(Status(data["status"]))
         if data["status"] == Status.CREATED:
             command.created.append(data["id"])
             if command.grouped:

@@ -8,7 +8,6 @@ from cleancut_reference.actions import abort, backup
 from cleancut_reference.block.graph import Graph
 from cleancut_reference.qmp import arguments as qmp_arguments
 from cleancut_reference.qmp import session
-from cleancut_reference.qmp.lexer import Lexer
 
 
 def _in_other_words(text: str) -> Any:
@@ -81,19 +80,6 @@ def _negotiated(client: session.Session) -> dict[str, Any]:
 def knows_no_unknown_command() -> None:
     """The refusal of an unknown command has class GenericError."""
     replace(engine, "command_not_found", errors.generic)
-
-
-@caught_by("protocol/hang-up-in-a-request", "QMP-NEGOTIATE-1")
-def keeps_half_a_request() -> None:
-    """What one client did not finish is the beginning of what the next one says."""
-    lexer = Lexer()
-    right = session.Session.__init__
-
-    def wrong(self: session.Session) -> None:
-        right(self)
-        self._lexer = lexer
-
-    replace(session.Session, "__init__", wrong)
 
 
 @caught_by("transaction/empty", "TX-EMPTY-1")
