@@ -65,3 +65,23 @@ def test_what_is_not_kept_is_seen(
     spoil(monkeypatch)
     with pytest.raises(Broken, match=words):
         hold([(BACKUP, 1000), (WRITE, 1000)], "7.2", 0, foretold=True)
+
+
+def test_a_job_that_ends_before_its_command_is_answered_is_judged_by_its_own_end() -> None:
+    """Found by a long run: the judge wanted a copy of what a guest overwrote after the end."""
+    failing = {"device": "d0", "target": "bad", "sync": "full"}
+    other = {"device": "d1", "target": "t1", "sync": "full"}
+    both = {
+        "actions": [
+            {"type": "blockdev-backup", "data": failing},
+            {"type": "drive-backup", "data": other},
+        ],
+        "properties": {"completion-mode": "grouped"},
+    }
+    write = {"command-line": 'qemu-io d1 "write -P 0x5a 0 512"'}
+    dialogue = [
+        ({"execute": "transaction", "arguments": both}, 1000),
+        ({"execute": "human-monitor-command", "arguments": write}, 1000),
+    ]
+    for seed in range(60):
+        hold(dialogue, "7.2", seed, foretold=True)

@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
+from cleancut_reference.state import Options
+from cleancut_spec.profiles import PROFILES
+from cleancut_spec.schedule import Label
 from tests.dialogues.versions import SCENARIOS, arguments, hold, ours, recorded, version_of
+from tests.engine_harness import Harness
 
 RECORDED = recorded()
 #: Real programs of several versions, for `CLEANCUT_QEMUS=/a/qemu-system-x86_64:/b/qemu-…`.
@@ -55,3 +59,28 @@ def differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
         pairs = enumerate(zip(theirs, ours, strict=True))
         return [d for at, (a, b) in pairs for d in differences(a, b, f"{path}[{at}]")]
     return [] if theirs == ours else [f"{path}: QEMU {theirs!r}, here {ours!r}"]
+
+
+@pytest.mark.parametrize("choice", ["break-guest-write", "break-snapshot", None])
+def test_a_copy_that_fails_breaks_what_the_client_wants(choice: str | None) -> None:
+    harness = Harness([8], Options(cluster_bytes=4, max_chunk_bytes=4))
+    harness.state.profile = PROFILES["11"]
+    more = {} if choice is None else {"on-cbw-error": choice}
+    harness.execute("drive-backup", device="d0", target="t", sync="full", speed=1, **more)
+    while not harness.replies():
+        harness.take(next(harness.engine.steps()))
+    number = harness.write(0, 4, b"new!")
+    while number not in harness.guest_results():
+        [step] = [each for each in harness.steps() if each.label and each.label.name in GUEST]
+        harness.take(step, "EIO" if step.label == Label("cbw_write", 0, 1) else "")
+    harness.run()
+    broken = choice == "break-snapshot"
+    assert harness.guest_results()[number] == ("" if broken else "EIO")
+    assert harness.images["d0"].read(4, 4) == (b"new!" if broken else bytes(4))
+    assert bool(harness.events("BLOCK_JOB_ERROR")) == broken
+    [end] = harness.events("BLOCK_JOB_COMPLETED")
+    assert end.data.get("error") == ("Input/output error" if broken else None)
+    assert not harness.state.jobs and not harness.leaked()
+
+
+GUEST = {"cbw_claim", "cbw_read", "cbw_write", "guest_start", "guest_done"}

@@ -222,7 +222,8 @@ def refused(command: Command, error: dict[str, Any], jobs: Jobs) -> Iterator[Fau
         unknown = job_id not in jobs.live and not jobs.stranger(job_id)
         if unknown and not known and command.of_block_job:
             yield "JOB-NONE-1", f"job {job_id!r} does not exist; the class is {error['class']}"
-        if job_id in jobs.live and known:
+        job = jobs.live.get(job_id)
+        if job is not None and job.backup is not None and known:  # others are no block jobs
             yield "JOB-LIST-1", f"job {job_id!r} exists; the class is {error['class']}"
 
 

@@ -292,7 +292,9 @@ class Judge:
             if command.name != "qmp_capabilities":
                 yield "QMP-NEGOTIATE-1", f"before negotiation the class is {error['class']}"
             return
-        self._jobs.asked.discard((command.verb, command.job_id))  # nothing will come of it
+        asked = (command.verb, command.job_id)
+        if all((other.verb, other.job_id) != asked for other in self._open):
+            self._jobs.asked.discard(asked)  # nothing will come of it
         yield from commands.refused(command, error, self._jobs)
 
     def _accepted(self, command: Command, value: Any) -> Iterator[Fault]:
