@@ -46,8 +46,9 @@ def takes_what_it_does_not_know() -> None:
     """An argument that no command has is passed over."""
     right = qmp_arguments.check_arguments
 
-    def wrong(command: str, arguments: dict[str, Any]) -> None:
-        right(command, {k: v for k, v in arguments.items() if k != "foo"})
+    def wrong(command: str, arguments: dict[str, Any], *more: Any) -> None:
+        arguments.pop("foo", None)
+        right(command, arguments, *more)
 
     replace(engine, "check_arguments", wrong)
 
@@ -57,10 +58,10 @@ def checks_the_first_action_only() -> None:
     """What is wrong in a later action is met by code that does not expect it."""
     right = qmp_arguments.check_arguments
 
-    def wrong(command: str, arguments: dict[str, Any]) -> None:
+    def wrong(command: str, arguments: dict[str, Any], *more: Any) -> None:
         if command == "transaction":
             arguments = {**arguments, "actions": arguments["actions"][:1]}
-        right(command, arguments)
+        right(command, arguments, *more)
 
     replace(engine, "check_arguments", wrong)
 
