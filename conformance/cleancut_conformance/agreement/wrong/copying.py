@@ -151,11 +151,11 @@ def finishes_at_any_time() -> None:
     right = ending.may_finish
 
     def wrong(state: State, job: Job) -> bool:
-        kept, job.remaining = job.remaining, 0
+        kept, job.remaining, job.not_before_ns = (job.remaining, job.not_before_ns), 0, 0
         try:
             return right(state, job)
         finally:
-            job.remaining = kept
+            job.remaining, job.not_before_ns = kept
 
     replace(ending, "may_finish", wrong)
 
