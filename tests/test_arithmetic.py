@@ -30,7 +30,7 @@ def test_crosshair_confirms_every_contract() -> None:
 @pytest.mark.slow
 def test_crosshair_finds_no_counterexample_for_bitmaps() -> None:
     """Bitmaps have no bound, so not every path can be walked; none that was breaks a contract."""
-    done = crosshair("cleancut_reference.bitmap", seconds=3)
+    done = crosshair("cleancut_reference.bitmap", seconds=1)
     assert "error" not in done.stdout and done.returncode == 0, done.stdout
     assert done.stdout.count("info:") == Path(bitmap.__file__).read_text().count("post: ")
 
