@@ -98,7 +98,7 @@ NOT_THERE = {
     "names_no_device": "the model has no error texts",
     "names_no_target": "the model has no error texts",
     "takes_any_size": "the model knows of a refused argument only that an action fails",
-    "takes_what_it_does_not_know": "the model knows of a refused argument only that an action fails",
+    "takes_what_it_does_not_know": "the bench sends no argument that no command has",
     "checks_the_first_action_only": "the bench sends well-formed commands only",
     "negotiates_again": "the model has no wire",
     "knows_no_unknown_command": "the model has no wire",
