@@ -52,7 +52,7 @@ def test_what_is_counted() -> None:
 
 
 #: `cleancut agree`, which `.ci/run` calls, follows them all; these take much of its time.
-LARGE = ("stop", "grouped", "bitmap-always")
+LARGE = ("stop", "grouped", "incremental", "bitmap-always")
 
 
 @pytest.mark.slow

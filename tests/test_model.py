@@ -285,7 +285,8 @@ def test_exploration_finds_every_bug(bug: str) -> None:
 @pytest.mark.parametrize("bug", BUGS)
 def test_the_proof_rejects_every_bug(bug: str) -> None:
     prover = Prover(instance_of(bug).without_limits(), timeout_s=20)
-    assert any(prover.prove(name).status == "refuted" for name in prover.claims())
+    claims = sorted(prover.claims(), key=lambda name: name not in BUGS[bug].breaks)
+    assert any(prover.prove(name).status == "refuted" for name in claims)
 
 
 def test_each_real_bug_is_one_of_the_models_or_says_why_not() -> None:

@@ -1,6 +1,7 @@
 """What else reads the model: solvers, drawings, exports."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -56,7 +57,9 @@ def test_an_interesting_state_is_reached_by_a_shortest_run(name: str) -> None:
 def test_spacer_agrees(bug: str, answer: z3.CheckSatResult) -> None:
     solver = z3.SolverFor("HORN")
     solver.set("timeout", 100_000)
-    solver.from_string(chc(elaborate(Options(1, 1, 2, 0, 0, control=False, bug=bug))))
+    model = elaborate(Options(1, 1, 2, 0, 0, control=False, bug=bug))
+    # Deadlocks are left to Spin and TLC: with them Spacer takes minutes at times.
+    solver.from_string(chc(replace(model, may_stop=z3.BoolVal(True))))
     assert solver.check() == answer
 
 

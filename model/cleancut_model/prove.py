@@ -10,7 +10,7 @@ import z3
 from cleancut_model.backup import Backup, Options
 from cleancut_model.bugs import mutations
 from cleancut_model.finite import Finite
-from cleancut_model.language import State, Term
+from cleancut_model.language import Action, State, Term
 from cleancut_model.lemmas import LEMMAS
 from cleancut_model.properties import STATES, STEPS, of_instance
 from cleancut_model.properties.registry import Claim
@@ -40,6 +40,13 @@ class Prover:
         self._steps = of_instance(STEPS, options)
         self._before = self.language.state()
         self._known = _facts(self._claims, self.protocol, self._before)
+        self._elaborated: dict[str, tuple[Term, State, dict[str, Term]]] = {}
+
+    def _elaborate(self, action: Action) -> tuple[Term, State, dict[str, Term]]:
+        """An action's guard, the state after it and its arguments; all claims share them."""
+        if action.name not in self._elaborated:
+            self._elaborated[action.name] = self.language.elaborate(action)
+        return self._elaborated[action.name]
 
     def claims(self) -> list[str]:
         """All that is proved: the state claims, the lemmas, the step claims."""
@@ -70,14 +77,14 @@ class Prover:
             return
         yield "the first state", [self.language.initial()], claim(self.protocol, self._before)
         for action in self.language.actions:
-            guard, after, _ = self.language.elaborate(action)
+            guard, after, _ = self._elaborate(action)
             yield action.name, [*self._known, guard], claim(self.protocol, after)
 
     def _step_goals(self, name: str) -> Iterator[tuple[str, list[Term], Term]]:
         step = self._steps[name]
         for action in self.language.actions:
             if step.speaks_of(action.name):
-                guard, after, arguments = self.language.elaborate(action)
+                guard, after, arguments = self._elaborate(action)
                 goal = step.of_step(self.protocol, self._before, after, arguments)
                 yield action.name, [*self._known, guard], goal
 
@@ -85,7 +92,7 @@ class Prover:
         """The actions that no state with all that is known allows: their proofs would be empty."""
         found = []
         for action in self.language.actions:
-            guard, _, _ = self.language.elaborate(action)
+            guard, _, _ = self._elaborate(action)
             solver = self._solver()
             solver.add([*self._known, guard])
             if solver.check() != z3.sat:
