@@ -30,19 +30,19 @@ def final_event_doubled(trace: Trace) -> Copies:
 @kind
 def final_event_after_concluded(trace: Trace) -> Copies:
     """A job tells how it ends when it is concluded."""
-    for at, _, data in trace.finals:
-        for other, status, job in trace.statuses:
-            if other > at and job == data["device"] and status == "concluded":
-                yield trace.moved(at, other + 1)
-                break
+    return _final_event_after(trace, "concluded")
 
 
 @kind
 def final_event_after_null(trace: Trace) -> Copies:
     """A job tells how it ends when it does not exist any more."""
+    return _final_event_after(trace, "null")
+
+
+def _final_event_after(trace: Trace, late: str) -> Copies:
     for at, _, data in trace.finals:
         for other, status, job in trace.statuses:
-            if other > at and job == data["device"] and status == "null":
+            if other > at and job == data["device"] and status == late:
                 yield trace.moved(at, other + 1)
                 break
 

@@ -152,21 +152,21 @@ def ends_badly_after_quit(trace: Trace) -> Copies:
 @kind
 def return_before_created(trace: Trace) -> Copies:
     """A backup's command succeeds before its job exists."""
-    for exchange in trace.starters:
-        made = [at for at, status, _ in trace.statuses
-                if status == "created" and exchange.at < at < exchange.reply]  # fmt: skip
-        if made and not any(exchange.at < e.at < exchange.reply for e in trace.exchanges):
-            yield trace.moved(exchange.reply, made[-1])
+    return _return_before(trace, "created", -1)
 
 
 @kind
 def return_before_running(trace: Trace) -> Copies:
     """A backup's command succeeds before its job runs."""
+    return _return_before(trace, "running", 0)
+
+
+def _return_before(trace: Trace, early: str, which: int) -> Copies:
     for exchange in trace.starters:
-        ran = [at for at, status, _ in trace.statuses
-               if status == "running" and exchange.at < at < exchange.reply]  # fmt: skip
-        if ran and not any(exchange.at < e.at < exchange.reply for e in trace.exchanges):
-            yield trace.moved(exchange.reply, ran[0])
+        reached = [at for at, status, _ in trace.statuses
+                   if status == early and exchange.at < at < exchange.reply]  # fmt: skip
+        if reached and not any(exchange.at < e.at < exchange.reply for e in trace.exchanges):
+            yield trace.moved(exchange.reply, reached[which])
 
 
 @kind

@@ -48,16 +48,11 @@ static void *claim(uint64_t bytes)
     return allocate(bytes);
 }
 
-static void masked(word *key, const word *state, const word *mask)
-{
-    for (int i = 0; i < WORDS; i++)
-        key[i] = state[i] & mask[i];
-}
-
 static uint32_t number_under(numbers *all, const word *state, const word *mask)
 {
     word key[WORDS];
-    masked(key, state, mask);
+    for (int i = 0; i < WORDS; i++)
+        key[i] = state[i] & mask[i];
     return number_of(all, key);
 }
 
@@ -101,15 +96,20 @@ static void widen(row *one, uint32_t room)
     one->room = room;
 }
 
-static void list(worker *me, uint32_t number)
+/* List a row for the next level, once. */
+static void list(worker *me, row *one)
 {
+    uint8_t *listed = &one->listed[(parity + 1) & 1];
+    if (*listed)
+        return;
+    *listed = 1;
     if (me->next_n == me->next_room) {
         me->next_room = me->next_room ? 2 * me->next_room : 1024;
         me->next = realloc(me->next, me->next_room * sizeof(uint32_t));
         if (!me->next)
             no_memory(me->next_room * sizeof(uint32_t));
     }
-    me->next[me->next_n++] = number;
+    me->next[me->next_n++] = one - row_of;
 }
 
 HOT uint64_t ones(const word *bits, uint32_t n)
@@ -138,10 +138,8 @@ static void add(worker *me, uint32_t number, const word *bits, uint32_t n)
         *(words *)(next + i) |= new;
         added += found;
     }
-    if (added && !one->listed[(parity + 1) & 1]) {
-        one->listed[(parity + 1) & 1] = 1;
-        list(me, number);
-    }
+    if (added)
+        list(me, one);
     release(&one->busy);
     me->added += added;
 }
@@ -162,10 +160,7 @@ static void add_state(worker *me, const word *reached)
         one->bits[at] |= bit;
         bits_for(one, parity + 1)[at] |= bit;
         me->added++;
-        if (!one->listed[(parity + 1) & 1]) {
-            one->listed[(parity + 1) & 1] = 1;
-            list(me, one - row_of);
-        }
+        list(me, one);
     }
     release(&one->busy);
 }

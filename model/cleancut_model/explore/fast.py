@@ -92,11 +92,12 @@ def _search(
     if how.by_rows(model.options):
         with built(source, how.build(rows=True)) as program:
             told = run(program, arguments, progress)
-    if told["limit"] == SPARSE or told["kind"]:
+    traced = not how.reduces
+    if told["limit"] == SPARSE or (told["kind"] and traced):
         with built(source, how.build()) as program:
             if not told["kind"]:
                 told = run(program, arguments, progress)
-            if told["kind"] and not how.reduces:
+            if told["kind"] and traced:
                 told = run(program, [*arguments, "trace"], progress)
     return told
 

@@ -41,7 +41,6 @@ static sayings **sayings_of; /* by number of the globals */
 
 /* ---- each for itself */
 
-
 /* All that the parts of one side answer to a state. */
 static void ask(worker *me, int side, const word *state)
 {

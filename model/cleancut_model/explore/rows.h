@@ -116,8 +116,7 @@ static void add_scratch(worker *me, const word *key)
 }
 
 /* The steps of the right half, of both, and whether each of these states goes on. */
-HOT void expand_word(worker *me, const row *one, const word *key, uint32_t i,
-                               uint32_t *uses)
+HOT void expand_word(worker *me, const row *one, const word *key, uint32_t i, uint32_t *uses)
 {
     word *same = under(me, one->globals);
     word noisy = me->fresh[i] & ~quiet_at(one, i), stuck = 0;
@@ -291,6 +290,8 @@ static uint64_t represented(void)
     }
     return all;
 }
+
+/* Runs and the graph are of the search state by state: the kernel is not asked for them here. */
 
 static void print_path(void)
 {
