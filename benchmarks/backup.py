@@ -2,8 +2,8 @@
 
 Both are started with one command line and spoken to by one client, in turn; each figure is the best
 of several rounds by wall clock, from the request until the job is gone. A ratio above 1 says that
-ours is faster. With --sparse only ours runs: its memory and time for images that hold 1 GiB of data
-and are as large as stated.
+ours is faster. With --sparse only ours runs: its memory and time for images that hold 256 MiB
+of data and are as large as stated.
 
     python benchmarks/backup.py
     python benchmarks/backup.py --mib 256 --rounds 5

@@ -30,6 +30,8 @@ from cleancut_spec.jobs import Status
 from cleancut_spec.schedule import STEPS, Label
 from tests.engine_harness import Harness, backup_action
 
+pytestmark = pytest.mark.slow
+
 DRIVES, CLUSTERS, VALUES, CLUSTER_BYTES = 2, 2, 3, 512
 NONE = bytearray(CLUSTERS)
 ERRNOS = ("EIO", "ENOSPC")

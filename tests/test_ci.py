@@ -12,6 +12,8 @@ from ruamel.yaml import YAML
 
 from tests.test_targets import conform, little
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -77,6 +77,7 @@ def test_qemu_does_as_its_baseline_says(tmp_path: Path) -> None:
     assert verdicts.count("pass") > 50 and set(verdicts) <= {"pass", "known"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "code", "text"),
     [("", 1, "remove ARG-DEVICE-1 from the baseline"), ("  sometimes: true\n", 0, "1 pass"),
@@ -108,6 +109,7 @@ def test_a_deviation_is_shown_with_its_clause_and_the_line_that_runs_it_again(
         assert text in done.stdout, text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
@@ -253,6 +255,7 @@ def test_a_running_server_is_judged_as_far_as_it_can_be(tmp_path: Path) -> None:
         server.communicate()
 
 
+@pytest.mark.slow
 def test_a_server_that_says_yes_to_everything_passes_nothing(tmp_path: Path) -> None:
     stub = (
         "import json, socket\n"
@@ -402,6 +405,7 @@ def test_cases_are_repeated_and_each_run_has_its_trace(tmp_path: Path) -> None:
     assert all((tmp_path / "cleancut-traces/reference" / trace).exists() for *_, trace in found)
 
 
+@pytest.mark.slow
 def test_a_baseline_is_written_with_reason_and_date_and_keeps_comments(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "id: my/wrong\ntitle: a device that does not exist is accepted\n"

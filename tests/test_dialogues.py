@@ -30,12 +30,14 @@ def test_errors_are_those_of_qemu() -> None:
     assert len(unequal) <= 0.03 * len(list(probes()))  # those out of scope among them
 
 
+@pytest.mark.slow
 def test_orders_of_events_are_those_of_qemu() -> None:
     """Each job and the client see what they saw in some run; between jobs nothing is promised."""
     unequal = {scenario.name for scenario in scenarios() if scenario.new_but_for_interleaving()}
     assert unequal <= known("orders").keys()
 
 
+@pytest.mark.slow
 def test_known_differences_are_of_something() -> None:
     assert known("dialogues").keys() <= {recording.name for recording in recordings()}
     names = {probe.name for probe in probes()}

@@ -40,6 +40,7 @@ def is_the_same(options: Options) -> Agreement:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_every_schedule_of_a_small_instance(name: str) -> None:
     is_the_same(SMALL[name])
@@ -108,6 +109,7 @@ NOT_THERE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARTS)
 def test_a_wrong_engine_parts_from_the_model(name: str) -> None:
     instance, words = PARTS[name]

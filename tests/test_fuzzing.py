@@ -85,3 +85,20 @@ def test_a_job_that_ends_before_its_command_is_answered_is_judged_by_its_own_end
     ]
     for seed in range(60):
         hold(dialogue, "7.2", seed, foretold=True)
+
+
+def test_a_write_that_outlives_a_cancelled_job_needs_no_copy() -> None:
+    """Found by Hypothesis: one was asked for before the job's end, one before its dismissal."""
+    write = {
+        "execute": "human-monitor-command",
+        "arguments": {"command-line": 'qemu-io d0 "write -P 0x5a 0 512"'},
+    }
+    for steps, dismissed in ((3, True), (1000, False)):
+        backup = {"device": "d0", "target": "t0", "sync": "full", "auto-dismiss": dismissed}
+        dialogue = [
+            ({"execute": "drive-backup", "arguments": backup}, 10),
+            ({"execute": "block-job-cancel", "arguments": {"device": "d0"}}, steps),
+            (write, 1000),
+        ]
+        for seed in range(60):
+            hold(dialogue, "7.2", seed, foretold=True)

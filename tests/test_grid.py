@@ -13,6 +13,8 @@ from cleancut_conformance.agreement.wrong.table import MUTANTS, Mutant
 from cleancut_conformance.cli import main
 from cleancut_model.bugs import BUGS
 
+pytestmark = pytest.mark.slow
+
 #: A drain, a copy, a bitmap; `cleancut grid` has them all.
 SAMPLE = ("undrain-early", "write-before-copy", "bits-thrown-away")
 

@@ -16,6 +16,8 @@ from cleancut_model.explore.liveness import Fair, fair_masks, never_ends
 from cleancut_model.options import PRESETS
 from cleancut_model.properties.liveness import ENDS
 
+pytestmark = pytest.mark.slow
+
 NODES, ACTIONS = 5, 3
 STEPS = st.sets(
     st.tuples(*[st.integers(0, NODES - 1)] * 2, st.integers(0, ACTIONS - 1)), min_size=1
@@ -75,7 +77,6 @@ def claims(options: Options) -> list[str]:
     return [name for name, ends in ENDS.items() if options.has(*ends.needs)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("preset", [name for name in PRESETS if name != "everything"])
 def test_everything_ends_in_every_fair_run(preset: str) -> None:
     options = PRESETS[preset]

@@ -36,6 +36,7 @@ def found(instance: tuple[int, int, int, int, int, str], bug: str = "") -> Explo
     return explore_in_python(compile_model(options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instance", GOLDEN, ids=str)
 def test_golden_counts(instance: tuple[int, int, int, int, int, str]) -> None:
     result = found(instance)
@@ -43,6 +44,7 @@ def test_golden_counts(instance: tuple[int, int, int, int, int, str]) -> None:
     assert (result.states, result.transitions) == GOLDEN[instance]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instance", GOLDEN, ids=str)
 def test_the_model_written_by_hand_counts_the_same(
     instance: tuple[int, int, int, int, int, str],
@@ -53,6 +55,7 @@ def test_the_model_written_by_hand_counts_the_same(
 HOWS = [How(1), How(2), How(2, rows=False), How(2, compact=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", HOWS, ids=str)
 @pytest.mark.parametrize("instance", [(2, 1, 2, 1, 1, "stop"), (2, 2, 2, 1, 0, "report")], ids=str)
 def test_the_generated_program_counts_the_same(
@@ -180,6 +183,7 @@ def test_a_packed_state_is_read_back() -> None:
         assert words[0] < 1 << 63 and layout.unpack(words).items() <= values.items()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", ["undrain-early", "early-event", "leaked-drain", "start-early"])
 def test_the_shortest_runs_are_equally_long(bug: str) -> None:
     instance = (2, 1, 2, 1, 1, "report")
@@ -323,6 +327,7 @@ def test_a_limit_ends_the_search_and_says_so() -> None:
     assert not slow.complete and 1000 < slow.states < 1100 and fast.states > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [

@@ -12,6 +12,8 @@ from cleancut_conformance.cli import main
 from cleancut_conformance.modelled.judge import Impossible, ModelJudge
 from cleancut_spec.trace import Record, read
 
+pytestmark = pytest.mark.slow
+
 TRACES = Path(__file__).parent / "data" / "traces"
 
 

@@ -6,6 +6,7 @@ The oracle is a list of bytes for each drive, changed when the engine says that 
 import struct
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from cleancut_reference.outputs import Event, GuestDone, HangUp
 from cleancut_reference.state import Options
 from tests import nbd_words as nbd
 from tests.engine_harness import Harness, backup_action
+
+pytestmark = pytest.mark.slow
 
 SIZES = [21, 16]
 SMALL = Options(cluster_bytes=4, max_chunk_bytes=8, workers=2)

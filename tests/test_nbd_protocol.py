@@ -14,6 +14,8 @@ from cleancut_reference.nbd.transmission import Request
 from cleancut_reference.nbd.wire import data_chunks
 from tests import nbd_words as nbd
 
+pytestmark = pytest.mark.slow
+
 OFFERS = [Offer("d0", "a drive", 1 << 20, True), Offer("ro", "", 1000, False)]
 GREETING = b"NBDMAGICIHAVEOPT\0\3"
 

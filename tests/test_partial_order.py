@@ -12,6 +12,8 @@ from cleancut_model.explore import How, explore
 from cleancut_model.explore.partial_order import safe_actions
 from cleancut_model.options import PRESETS, Options
 
+pytestmark = pytest.mark.slow
+
 REDUCED = How(2, partial_order=True)
 SMALL = {
     "no errors": Options(2, 1, 2, 1, 0),
@@ -90,7 +92,6 @@ def test_what_competes_is_not_safe() -> None:
     assert not names & {"copy_claim", "cbw_claim", "drain", "finish", "guest_write", "pause"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("bug", [*BUGS][::6])
 def test_it_hides_no_bug(bug: str) -> None:
     assert explore(instance_of(bug), REDUCED).broken in BUGS[bug].breaks

@@ -274,6 +274,7 @@ def numbered(records: list[Record]) -> list[Record]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [p for p in TRACES if p.stem.startswith("ev_")],
                          ids=lambda p: f"{p.parent.name}/{p.stem}")  # fmt: skip
 def test_what_libvirt_logs_is_judged_as_what_was_said(path: Path, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from cleancut_conformance.agreement.wrong import WRONG
 from cleancut_conformance.agreement.wrong.table import Wrong
 from cleancut_conformance.cli import main
 
+pytestmark = pytest.mark.slow
+
 
 def test_each_wrong_engine_is_caught(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["selfcheck", "--json", "--timeout", "2"])

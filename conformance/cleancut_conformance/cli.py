@@ -24,11 +24,15 @@ SUMMARY: Final = {
     "report": "compare runs of the suite: targets, versions, as a table or a page",
     "record": "stand between a client and a server, and write a trace",
     "convert": "convert libvirt's log of its monitors to traces",
+    "agree": "see that engine and model are the same, schedule by schedule",
+    "replay": "run a schedule on the engine, on the model or on QEMU, and draw it",
+    "grid": "what catches each bug of the model",
     "selfcheck": "run the suite against engines that are known to be wrong",
     "lint": "which cases of the suite would not be missed",
     "explain": "what a clause says, and which cases check it",
     "prove": "prove the properties of the model for any number of drives",
     "explore": "explore every interleaving of a small instance of the model",
+    "liveness": "see that everything ends, if the client answers",
     "export": "write an instance of the model as Promela or TLA+",
 }
 

@@ -6,11 +6,9 @@ from typing import Any, Final
 from cleancut_conformance import small_disks
 from cleancut_conformance.case import parse_size
 from cleancut_conformance.dialogue import Deviation, Dialogue
+from cleancut_conformance.targets.layers import EVENTS
 
 Step = dict[str, Any]
-
-#: What blkdebug calls a request that a format passes on.
-_EVENTS: Final = {"read": "read_aio", "write": "write_aio"}
 
 
 def _monitor(drive: str, command: str, dialogue: Dialogue) -> None:
@@ -26,7 +24,7 @@ def _monitor(drive: str, command: str, dialogue: Dialogue) -> None:
 def _hold(step: Step, dialogue: Dialogue) -> None:
     """The next request of this kind that comes to the gate stops there."""
     words = step["hold"]
-    _monitor(words["drive"], f"break {_EVENTS[words['op']]} {words['as']}", dialogue)
+    _monitor(words["drive"], f"break {EVENTS[words['op']]} {words['as']}", dialogue)
 
 
 def _held(step: Step, dialogue: Dialogue) -> None:

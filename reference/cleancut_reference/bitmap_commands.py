@@ -12,9 +12,8 @@ from cleancut_reference.block.dirty_bitmap import (
 )
 from cleancut_reference.block.node import Node
 from cleancut_reference.block.persistence import drop_request
-from cleancut_reference.block.request import Failed
-from cleancut_reference.errors import QmpError, generic, strerror
-from cleancut_reference.procedure import Work
+from cleancut_reference.errors import QmpError, generic
+from cleancut_reference.procedure import Work, refuse_failed
 from cleancut_reference.state import State
 from cleancut_spec import cites
 
@@ -89,8 +88,7 @@ def remove(state: State, arguments: Arguments) -> Work:
         bitmap.busy = True
         outcome = yield drop
         bitmap.busy = False
-        if isinstance(outcome, Failed):
-            raise generic(outcome.desc or strerror(outcome.errno))
+        refuse_failed(outcome)
     node.bitmaps.remove(bitmap)
     return {}
 

@@ -12,7 +12,7 @@ from cleancut_reference.block.node import Drive, Node
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened, Outcome
 from cleancut_reference.block.throttle import ThrottleGroup
 from cleancut_reference.exports import check_may_resize
-from cleancut_reference.procedure import Work
+from cleancut_reference.procedure import Work, refuse_failed
 from cleancut_reference.sizes import SECTOR_BYTES
 from cleancut_reference.state import State
 
@@ -31,8 +31,7 @@ def open_node(
     outcome = yield DiskRequest(
         Op.OPEN, plan.name, blueprint=plan, next_name=next_name, called=called
     )
-    if isinstance(outcome, Failed):
-        raise errors.generic(outcome.desc or errors.strerror(outcome.errno))
+    refuse_failed(outcome)
     assert isinstance(outcome, Opened)
     return state.graph.build(outcome)
 

@@ -9,9 +9,12 @@ from typing import Any, Final
 from cleancut_reference import errors
 from cleancut_reference.block.description import Reader
 from cleancut_reference.block.node import Node
-from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened, Outcome
+from cleancut_reference.block.request import DiskRequest, Op, Opened, Outcome
 from cleancut_reference.errors import QmpError
+from cleancut_reference.image.qcow2.layout import CLUSTER_BITS, REFCOUNT_ORDERS
+from cleancut_reference.image.qcow2.opening import DEFAULT_CLUSTER_BYTES
 from cleancut_reference.jobs.creation import Creation, Making
+from cleancut_reference.procedure import refuse_failed
 from cleancut_reference.sizes import SECTOR_BYTES
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
@@ -21,8 +24,6 @@ from cleancut_spec.jobs import ALLOWED, Status, Verb
 
 Options = Mapping[str, Any]
 
-CLUSTER_BITS: Final = range(9, 22)
-REFCOUNT_BITS: Final = frozenset({1, 2, 4, 8, 16, 32, 64})
 #: What else an image of QEMU's can have, and how it is said that it has not.
 _REFUSED: Final[Mapping[str, object]] = {
     "version": "v3", "data-file": None, "data-file-raw": False, "extended-l2": False,
@@ -92,7 +93,7 @@ def _make_file(state: State, options: Options) -> Making:
             raise errors.generic('Failed to get "resize" lock')
         if options["size"] < 0:
             raise errors.generic(f"Could not resize file: {errors.strerror('EINVAL')}")
-        _check((yield DiskRequest(Op.FORMAT, opened.name, length_bytes=options["size"])))
+        refuse_failed((yield DiskRequest(Op.FORMAT, opened.name, length_bytes=options["size"])))
     except QmpError:
         yield undo_request(opened)
         raise
@@ -106,14 +107,14 @@ def _make_qcow2(state: State, options: Options) -> Making:
         _check_writable(state, node)
         request = _make_request(node.performer.name, options)
         outcome = yield request
-        _check(outcome)
+        refuse_failed(outcome)
         assert isinstance(outcome, dict)
         for below in node.same_bytes():
             below.size_bytes = outcome[request.node]["size"]
         return
     opened = yield from _open(state, options["file"])
     try:
-        _check((yield _make_request(opened.name, options)))
+        refuse_failed((yield _make_request(opened.name, options)))
     finally:
         yield undo_request(opened)
 
@@ -128,7 +129,7 @@ def _check_writable(state: State, node: Node) -> None:
 
 def _make_request(node: str, options: Options) -> DiskRequest:
     """What makes the image; raises QmpError where it cannot be, in QEMU's order."""
-    size_bytes, cluster_bytes = options["size"], options.get("cluster-size", 65536)
+    size_bytes, cluster_bytes = options["size"], options.get("cluster-size", DEFAULT_CLUSTER_BYTES)
     bits = options.get("refcount-bits", 16)
     if size_bytes % SECTOR_BYTES:
         raise errors.generic(f"Image size must be a multiple of {SECTOR_BYTES} bytes")
@@ -136,7 +137,7 @@ def _make_request(node: str, options: Options) -> DiskRequest:
         raise errors.generic("Cluster size must be a power of two between 512 and 2048k")
     if "backing-fmt" in options and "backing-file" not in options:
         raise errors.generic("Backing format cannot be used without backing file")
-    if bits not in REFCOUNT_BITS:
+    if bits not in {1 << order for order in REFCOUNT_ORDERS}:
         raise errors.generic("Refcount width must be a power of two and may not exceed 64 bits")
     _check_features(options)
     if size_bytes < 0:
@@ -170,15 +171,9 @@ def _open(
     outcome = yield DiskRequest(
         Op.OPEN, plan.name, blueprint=plan, create=create, next_name=next_name
     )
-    _check(outcome)
+    refuse_failed(outcome)
     assert isinstance(outcome, Opened)
     return outcome
-
-
-def _check(outcome: Outcome) -> None:
-    """Refuse where the disk has failed; raises QmpError."""
-    if isinstance(outcome, Failed):
-        raise errors.generic(outcome.desc or errors.strerror(outcome.errno))
 
 
 _MAKERS: Final = {"file": _make_file, "qcow2": _make_qcow2}

@@ -27,6 +27,7 @@ def store_bitmaps(image: Image, bitmaps: tuple[Bitmap, ...]) -> None:
 def drop_bitmap(image: Image, name: str) -> None:
     """Remove a bitmap, if the image has it."""
     assert isinstance(image, Qcow2Image), "only qcow2 keeps bitmaps"
-    left = tuple(bitmap for bitmap in image.bitmaps() if bitmap.name != name)
-    if len(left) < len(image.bitmaps()):
+    there = image.bitmaps()
+    left = tuple(bitmap for bitmap in there if bitmap.name != name)
+    if len(left) < len(there):
         image.store_bitmaps(left)

@@ -3,8 +3,8 @@
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from cleancut_reference.block.request import DiskRequest, Outcome
-from cleancut_reference.errors import QmpError
+from cleancut_reference.block.request import DiskRequest, Failed, Outcome
+from cleancut_reference.errors import QmpError, generic, strerror
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
 
@@ -38,3 +38,9 @@ class Procedure:
     def result(self) -> Any | None:
         """What to answer; None while the work goes on."""
         return self._answer
+
+
+def refuse_failed(outcome: Outcome) -> None:
+    """Refuse where a disk has failed; raises QmpError."""
+    if isinstance(outcome, Failed):
+        raise generic(outcome.desc or strerror(outcome.errno))

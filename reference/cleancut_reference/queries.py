@@ -156,8 +156,7 @@ def _bitmap_info(bitmap: DirtyBitmap) -> dict[str, Any]:
 
 def _depth(node: Node) -> int:
     """How many images lie below this one."""
-    below = node.next_image
-    return 0 if below is None else 1 + _depth(below)
+    return sum(1 for _ in node.chain()) - 1
 
 
 def _image_info(node: Node, infos: Infos, flat: bool) -> dict[str, Any]:

@@ -29,7 +29,6 @@ class Profile:
     name: str
     version: str
     job_status_events: bool = True  # JOB_STATUS_CHANGE and BLOCK_JOB_PENDING exist
-    busy_by_device: bool = True  # a busy drive is refused by its device name
     whole_clusters: bool = True  # a job's `len` counts whole clusters, not the image's bytes
     starts_in_prepare: bool = False  # a job runs before all are prepared; taken back, it tells so
     commits_newest_first: bool = False  # the last action of a transaction starts first

@@ -18,9 +18,13 @@ Schema = Mapping[str, Mapping[str, Any]]
 Entities = dict[str, dict[str, Any]]
 
 
-@cache
 def schema(profile: str = DEFAULT.name) -> Schema:
     """The entities of a profile's schema by name."""
+    return _entities(profile)
+
+
+@cache
+def _entities(profile: str) -> Schema:
     entities: Entities = {entity["name"]: entity for entity in _stored("qmp.json")}
     changes = _stored("profiles.json").get(profile, {})
     for entity in changes.get("types", []):

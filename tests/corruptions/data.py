@@ -48,8 +48,8 @@ def _add(at_bytes: int, length_bytes: int, byte: int) -> Any:
     return lambda note: note["extents"].append([at_bytes, length_bytes, byte])
 
 
-def _other(note: dict[str, Any], at_bytes: int) -> int:
-    """A byte that the image does not hold there, nor anywhere."""
+def _other(note: dict[str, Any]) -> int:
+    """A byte that the image holds nowhere."""
     used = {extent[2] for extent in note["extents"]}
     return next(byte for byte in range(255, 0, -1) if byte not in used)
 
@@ -59,7 +59,7 @@ def target_byte_flipped(trace: Trace) -> Copies:
     """One byte of a completed backup is another."""
     for at, note, _ in _completed(trace):
         for offset in range(0, note["size_bytes"], max(1, note["size_bytes"] // 16 - 3)):
-            yield trace.changed(at, _add(offset, 1, _other(note, offset)))
+            yield trace.changed(at, _add(offset, 1, _other(note)))
 
 
 @kind
@@ -106,7 +106,7 @@ def drive_byte_flipped(trace: Trace) -> Copies:
     for at, note in _looks(trace):
         if note["image"] in drives and alone and not _in_flight(trace, at):
             for offset in range(0, note["size_bytes"], note["size_bytes"] // 4 or 1):
-                yield trace.changed(at, _add(offset, 1, _other(note, offset)))
+                yield trace.changed(at, _add(offset, 1, _other(note)))
 
 
 @kind
@@ -119,7 +119,7 @@ def new_data_in_a_target_that_is_not_ready(trace: Trace) -> Copies:
         drive = _drives(trace).get(full[-1]["device"]) if full else None
         if full and at not in done and drive and note["size_bytes"] == drive["size_bytes"]:
             for offset in range(0, note["size_bytes"], note["size_bytes"] // 4 or 1):
-                yield trace.changed(at, _add(offset, 1, _other(note, offset)))
+                yield trace.changed(at, _add(offset, 1, _other(note)))
 
 
 @kind
@@ -152,7 +152,7 @@ def demand_not_met(trace: Trace) -> Copies:
     for at, record in enumerate(trace.records):
         must = record.note.get("must", {}) if record.dir == "observe" else {}
         if "unchanged" in must and record.note["size_bytes"]:
-            yield trace.changed(at, _add(0, 1, _other(record.note, 0)))
+            yield trace.changed(at, _add(0, 1, _other(record.note)))
         if "absent" in must:
             yield trace.changed(at, lambda n: n.update(size_bytes=512, extents=[]))
         if "size_bytes" in must:

@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from cleancut_conformance.judge import Finding, Judge
-from cleancut_conformance.modelled import report as modelled
 from cleancut_conformance.report.text import show
 from cleancut_spec import clause
 from cleancut_spec.profiles import PROFILES
@@ -70,6 +69,8 @@ def judge(
 
 
 def _by_model(console: Console, files: tuple[Path, ...], *, as_json: bool, states: bool) -> int:
+    from cleancut_conformance.modelled import report as modelled  # needs the model's packages
+
     if as_json:
         found = [row for path in files for row in modelled.to_json(str(path), _load(path))]
         print(json.dumps(found, indent=1))
@@ -80,6 +81,7 @@ def _by_model(console: Console, files: tuple[Path, ...], *, as_json: bool, state
 
 def judge_records(records: list[Record], profile: str | None) -> tuple[list[Finding], bool]:
     """The findings in a trace, and whether it has its footer."""
+
     judge = Judge(profile)
     findings = [finding for record in records for finding in judge.feed(record)]
     return findings + judge.close(), judge.complete

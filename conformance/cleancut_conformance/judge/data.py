@@ -33,7 +33,7 @@ class Backup:
     completed: bool = False
     may_break: bool = False  # a copy that fails breaks the backup and not the guest's write
     failed: bool = False
-    end: int | None = None  # where in the log the job's end lies
+    end: int | None = None  # the record that tells that the job copies nothing any more
 
     @property
     def copies_all(self) -> bool:
@@ -56,11 +56,11 @@ class Base:
 
 @dataclass(slots=True)
 class End:
-    """How a job has ended: well or not, and where in the log, once nothing of it is left."""
+    """How a job has ended: well or not, and whether it has concluded."""
 
     index: int  # the record that tells
     well: bool = False
-    position: int | None = None
+    gone: bool = False
 
 
 @dataclass(slots=True)
@@ -141,7 +141,7 @@ class Data:
                 self.jobs[job_id] = backup
                 end = self.ends.get(job_id)
                 if end is not None and end.index > command.index:  # it was over before the answer
-                    backup.completed, backup.end = end.well, end.position
+                    backup.completed, backup.end = end.well, end.index if end.gone else None
 
         for drive in command.snapshots():
             for path in [path for path, name in self.files.items() if name == drive]:
@@ -160,11 +160,11 @@ class Data:
             self.jobs[job_id].failed = True
 
     def ended(self, job_id: str, index: int) -> None:
-        """A job does not exist any more: later writes need no copy."""
-        well = job_id in self.ends and self.ends[job_id].position is None
-        self.ends[job_id] = End(index, well, self.oracle.now)
+        """A job has concluded: later writes need no copy."""
+        well = job_id in self.ends and not self.ends[job_id].gone
+        self.ends[job_id] = End(index, well, gone=True)
         if job_id in self.jobs:
-            self.jobs[job_id].end = self.oracle.now
+            self.jobs[job_id].end = index
 
     def observed(self, note: dict[str, Any]) -> Iterator[Fault]:
         """An image was looked at."""
@@ -254,13 +254,14 @@ class Data:
                 return
 
     def _overwritten(self, backup: Backup, size_bytes: int) -> Image:
-        """Ones where a guest's write after the cut has ended well."""
+        """Ones where a guest's write after the cut has ended well while there was the job."""
         written, cut = Image(size_bytes), backup.cut
         open_writes = [w for w in self.oracle.open_at(cut, backup.drive) if not cut.before(w)]
         flying = [w for w in self.oracle.log[: cut.position] if cut.before(w)]
-        for write in (*flying, *self.oracle.log[cut.position : backup.end]):
+        for write in (*flying, *self.oracle.log[cut.position :]):
             well = write.drive == backup.drive and write.result == "ok"
-            if well and write not in open_writes:
+            seen = write.ended is not None and (backup.end is None or write.ended < backup.end)
+            if well and seen and write not in open_writes:
                 written.write(write.offset_bytes, write.length_bytes, 1)
         return written
 

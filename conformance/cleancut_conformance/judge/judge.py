@@ -227,7 +227,7 @@ class Judge:
         job = self._jobs.live.get(data["id"])
         if job is not None and data["status"] == Status.CONCLUDED:  # its drive is free from now on
             self._busy = [name for name in self._busy if name != (job.backup or {}).get("device")]
-        if data["status"] == Status.NULL:
+        if data["status"] == Status.CONCLUDED:  # dismissed or not, it copies nothing any more
             self._data.ended(data["id"], self._index)
         if command is None:
             return
@@ -313,7 +313,7 @@ class Judge:
             else:
                 yield "JOB-LIST-1", f"{command.name} returns no list: {value!r}"
         if command.name in commands.STARTERS:
-            if self._busy and self._jobs.profile.busy_by_device:
+            if self._busy:
                 yield "ARG-BUSY-1", f"a backup of busy {self._busy} succeeds"
             self._data.started(command)
         yield from commands.accepted(command, self._jobs, self._drives)

@@ -8,6 +8,7 @@ from typing import Final
 
 from cleancut_conformance.console import Console, Request
 from cleancut_conformance.dialogue import Dialogue
+from cleancut_conformance.targets.layers import EVENTS
 
 _HELD: Final = re.compile(r"blkdebug: Suspended request '(\w+)'")
 POLL_S: Final = 0.02
@@ -48,7 +49,7 @@ class Gates:
         """Hold the next write to a target."""
         gate.armed = f"g{gate.drive}n{gate.passed}"
         gate.passed += 1
-        self.ask(f"t{gate.drive}", f"break write_aio {gate.armed}")
+        self.ask(f"t{gate.drive}", f"break {EVENTS['write']} {gate.armed}")
 
     def write(self, drive: int, offset_bytes: int, length_bytes: int, byte: int) -> None:
         """The guest submits a write."""

@@ -54,7 +54,7 @@ def _rows() -> Iterator[Data]:
                 w.returns("query-block", [{"device": "d0", "inserted": {"dirty-bitmaps": [
                     {"name": "b", "count": count, "recording": True,
                      "busy": False}]}}]),
-                w.drive_backup("d0", "$chain" if chain else "$other", mode="existing",
+                w.drive_backup("d0", "$chain", mode="existing",
                                format="raw", sync="incremental", bitmap="b")
                 if chain else w.guest("d0", "read -P 0x13 2M 64k"),
                 *([w.expect("BLOCK_JOB_COMPLETED", device="d0", error=w.ABSENT,

@@ -28,7 +28,7 @@ def _write(form: str, byte: int, kind: str = "write") -> Data:
 
 
 def _read(form: str, byte: int) -> Data:
-    return w.guest("d0", f"read -P {byte:#04x} {' '.join(FORMS[form])}")
+    return _write(form, byte, "read")
 
 
 def _row(phase: str, form: str, clause: str, steps: list[Data], **more: object) -> Data:
@@ -68,7 +68,7 @@ def _cut_rows() -> Iterator[Data]:
 
 #: How the job goes on; one whose drive the guest has overwritten wholly may be through by itself.
 ON: Final[dict[Status, list[Data]]] = {
-    Status.RUNNING: [{**w.send("block-job-set-speed", device="d0", speed=0), "reply": {}}],
+    Status.RUNNING: [w.send("block-job-set-speed", reply={}, device="d0", speed=0)],
     Status.PAUSED: [
         w.send("block-job-set-speed", device="d0", speed=0),
         w.send("block-job-resume", device="d0"),

@@ -8,7 +8,7 @@ from cleancut_conformance.tables import words as w
 from cleancut_conformance.tables.words import Data, Table
 from cleancut_spec.jobs import ALLOWED, Status, Verb
 
-#: Two jobs where one of them is to wait for the other.
+#: The statuses in which a job can be held.
 HELD: Final = (Status.RUNNING, Status.PAUSED, Status.WAITING, Status.PENDING, Status.CONCLUDED)
 
 _SLOW: Final = 65536  # bytes a second, of 4 MiB

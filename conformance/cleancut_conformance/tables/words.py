@@ -6,7 +6,6 @@ from typing import Any, Final
 
 Data = dict[str, Any]
 
-REFUSED: Final[Data] = {"error": {"class": "GenericError"}}
 ABSENT: Final[Data] = {"$absent": True}
 NO_JOBS: Final[Data] = {"send": {"execute": "query-jobs"}, "reply": {"return": []}}
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cleancut_conformance.case import Case
 from cleancut_conformance.targets.base import Setup, TargetError
 from cleancut_conformance.targets.qsd import which_qemu_io
 
@@ -53,6 +54,10 @@ class Adapter:
     def at_once(self) -> bool:
         """Each case starts a process."""
         return True
+
+    def unfit(self, case: Case) -> str:
+        """Its faults are at offsets: the file has no word for a request's number."""
+        return "fault of the n-th request" if any(f.nth for f in case.given.faults) else ""
 
     def command(self, setup: Setup) -> list[str]:
         """The program with the drives and faults of the case."""

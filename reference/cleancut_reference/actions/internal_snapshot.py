@@ -9,7 +9,7 @@ from cleancut_reference.block.node import Node
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Outcome
 from cleancut_reference.block.traffic import Traffic
 from cleancut_reference.jobs.group import Group
-from cleancut_reference.procedure import Work
+from cleancut_reference.procedure import Work, refuse_failed
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
 from cleancut_spec.schedule import Label
@@ -117,8 +117,7 @@ def delete_internal(state: State, arguments: dict[str, Any]) -> Work:
         if all(snapshot[key] == value for key, value in wanted.items()):
             options = {"name": snapshot["name"]}
             outcome = yield DiskRequest(Op.DELETE_SNAPSHOT, name, options=options)
-            if isinstance(outcome, Failed):
-                raise errors.generic(outcome.desc or errors.strerror(outcome.errno))
+            refuse_failed(outcome)
             return snapshot
     said = [wanted.get(key, "null") for key in ("id", "name")]
     raise errors.generic(

@@ -14,9 +14,10 @@ from cleancut_reference.block.drivers import DRIVERS
 from cleancut_reference.block.node import Node
 from cleancut_reference.block.overlay import backing_options, put_above, take_away
 from cleancut_reference.block.persistence import store_request
-from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened, Outcome
+from cleancut_reference.block.request import DiskRequest, Op, Opened, Outcome
 from cleancut_reference.block.traffic import Traffic
 from cleancut_reference.jobs.group import Group
+from cleancut_reference.procedure import refuse_failed
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
 from cleancut_reference.target import new_image, undo_request
@@ -70,13 +71,13 @@ class Snapshot(Action):
         return Step(None, lambda outcome: self._put(state, outcome), request)
 
     def _formatted(self, outcome: Outcome) -> None:
-        _check(outcome)
+        refuse_failed(outcome)
         assert self.overlay is not None and self.base is not None
         self.overlay.named_backing = self.base.filename
         self.formatted = True
 
     def _put(self, state: State, outcome: Outcome) -> None:
-        _check(outcome)
+        refuse_failed(outcome)
         assert self.base is not None and self.overlay is not None
         put_above(state.graph, self.base, self.overlay)
         self.prepared = True
@@ -94,7 +95,7 @@ class Snapshot(Action):
 
     def _stored(self, outcome: Outcome) -> None:
         self.stored = True
-        _check(outcome)
+        refuse_failed(outcome)
 
     def _commit(self, outcome: Outcome) -> None:
         self.committed = True
@@ -102,7 +103,7 @@ class Snapshot(Action):
         while node is not None:
             node.become_read_only()
             node = node.primary
-        _check(outcome)
+        refuse_failed(outcome)
 
     @cites("SNAPSHOT-TX-1")
     def roll_back(self, state: State) -> Step | None:
@@ -137,12 +138,6 @@ class Snapshot(Action):
     def _name(self) -> str:
         names = (self.data.get(key, "") for key in ("node", "device", "node-name"))
         return next((name for name in names if name), "")
-
-
-def _check(outcome: Outcome) -> None:
-    """Refuse where the disk has failed."""
-    if isinstance(outcome, Failed):
-        raise errors.generic(outcome.desc or errors.strerror(outcome.errno))
 
 
 def _base(state: State, snapshot: Snapshot) -> Node:
@@ -201,7 +196,7 @@ def _open_request(state: State, snapshot: Snapshot, base: Node) -> DiskRequest:
 
 def _opened(state: State, snapshot: Snapshot, outcome: Outcome) -> None:
     """The file is open: the overlay is a node."""
-    _check(outcome)
+    refuse_failed(outcome)
     assert isinstance(outcome, Opened)
     snapshot.opened = outcome
     assert snapshot.base is not None

@@ -24,7 +24,6 @@ class Creation:
     status: Status = Status.UNDEFINED
     cancelled: bool = False
     error: str = ""
-    done: bool = False
 
     @property
     def over(self) -> bool:
@@ -37,9 +36,14 @@ class Creation:
         try:
             self.request = self.making.send(outcome)
         except StopIteration:
-            self.done = True
+            pass
         except QmpError as error:
-            self.done, self.error = True, error.desc
+            self.error = error.desc
+
+    @property
+    def done(self) -> bool:
+        """Whether the work has come to its end, good or bad."""
+        return self.request is None
 
     @cites("JOB-STATUS-1")
     def move(self, status: Status) -> Event:

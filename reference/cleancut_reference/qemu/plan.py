@@ -211,9 +211,8 @@ _READERS: Final[Mapping[str, Callable[[Plan, str], None]]] = {
 
 def _check_devices(plan: Plan) -> None:
     """A machine `none` has no bus for any device."""
-    if plan.machine != "none" or plan.wants_help:
-        return
-    for text in plan.wanted.devices[:1]:
+    if plan.machine == "none" and plan.wanted.devices and not plan.wants_help:
+        text = plan.wanted.devices[0]
         raise CommandLineError(f"-device {text}: {missing_bus(_model(text))}")
 
 
