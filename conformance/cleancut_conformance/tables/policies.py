@@ -17,6 +17,9 @@ CLAUSE: Final = {
     "default": "POLICY-REPORT-1",
 }
 
+#: A job that tries again for ever is slow enough that its errors do not flood the socket.
+_ENDLESS: Final = {"speed": 16 << 20}
+
 
 def _outcome(policy: str, errno: str) -> str:
     """What is done about the error."""
@@ -32,6 +35,8 @@ def _rows() -> Iterator[Data]:
         outcome, always = _outcome(policy, errno), times == "always"
         node, op = ("d0", "read") if side == "source" else ("d0.target", "write")
         wanted = {} if policy == "default" else {f"on-{side}-error": policy}
+        if always and outcome == "ignore":
+            wanted |= _ENDLESS
         yield {
             "id": f"{side}-{policy}-{errno.lower()}-{times}",
             "title": f"{errno} at the {side}, {times}, with policy {policy}",
