@@ -50,6 +50,7 @@ def some_cases() -> list[str]:
     return [case.id for case in load_suite() if not case.table] + made[::12]
 
 
+@pytest.mark.slow
 def test_the_reference_passes_its_suite(tmp_path: Path) -> None:
     cases = some_cases()
     done = cleancut("conform", *cases, "--junit", "out.xml", "--json", cwd=tmp_path)
@@ -94,6 +95,7 @@ def test_a_listed_deviation_that_does_not_occur(
     assert text in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_deviation_is_shown_with_its_clause_and_the_line_that_runs_it_again(
     tmp_path: Path,
 ) -> None:
@@ -231,6 +233,7 @@ def test_ctrl_c_leaves_nothing_running(number: signal.Signals, code: int, tmp_pa
     assert not (tmp_path / "out.xml").exists()
 
 
+@pytest.mark.slow
 def test_what_never_comes_is_a_deviation_in_time(tmp_path: Path) -> None:
     waiting_case(tmp_path)
     done = cleancut("conform", "./wait.yaml", "--timeout", "0.5", cwd=tmp_path)
@@ -238,6 +241,7 @@ def test_what_never_comes_is_a_deviation_in_time(tmp_path: Path) -> None:
     assert 'the event {"event": "NEVER"} does not come within 0.5 s' in done.stdout
 
 
+@pytest.mark.slow
 def test_a_running_server_is_judged_as_far_as_it_can_be(tmp_path: Path) -> None:
     server = subprocess.Popen(
         [sys.executable, "-m", "cleancut_reference", "--qmp", "unix:s"],
@@ -283,6 +287,7 @@ def test_a_server_that_says_yes_to_everything_passes_nothing(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+@pytest.mark.slow
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
@@ -393,6 +398,7 @@ def test_shards_are_disjoint_and_all_and_a_seed_is_an_order() -> None:
     assert sorted(c.id for c in shuffled(suite, 3)) == sorted(c.id for c in suite)
 
 
+@pytest.mark.slow
 def test_cases_are_repeated_and_each_run_has_its_trace(tmp_path: Path) -> None:
     words = ("protocol/ids", "protocol/order", "--repeat", "2", "--seed", "1", "--json")
     done = cleancut("conform", *words, cwd=tmp_path)

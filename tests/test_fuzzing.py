@@ -100,5 +100,5 @@ def test_a_write_that_outlives_a_cancelled_job_needs_no_copy() -> None:
             ({"execute": "block-job-cancel", "arguments": {"device": "d0"}}, steps),
             (write, 1000),
         ]
-        for seed in range(60):
+        for seed in range(20):
             hold(dialogue, "7.2", seed, foretold=True)

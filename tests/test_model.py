@@ -103,6 +103,7 @@ def test_the_search_by_rows_sees_what_breaks(bug: str) -> None:
     assert fast.broken_in(elaborate(options), told_by_rows(options)) in BUGS[bug].breaks
 
 
+@pytest.mark.slow
 def test_where_rows_are_of_no_use_it_goes_state_by_state(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told_by_rows(PRESETS["core"], FEW=0, SPARSE=1)["limit"] == fast.SPARSE
     plain = How.build

@@ -21,6 +21,7 @@ from cleancut_model.properties import WITNESSES, of_instance
 from cleancut_spec.schedule import STEPS as LABELS
 
 
+@pytest.mark.slow
 def test_a_run_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [tmp_path / name for name in ("run.svg", "run.mmd", "run.itf.json")]
     for file in files:
@@ -84,6 +85,7 @@ def test_the_graph_of_all_states(capsys: pytest.CaptureFixture[str]) -> None:
     assert "too many to draw" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "Cleancut.tla"
     assert main(["export", "tla", "--clusters", "1", "-o", str(out)]) == 0

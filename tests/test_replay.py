@@ -89,6 +89,7 @@ def test_a_counterexample_breaks_the_model_and_not_the_engine(bug: str) -> None:
         assert not parted(last.state, right[-1].state)
 
 
+@pytest.mark.slow
 def test_the_picture_and_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, picture = tmp_path / "run.schedule", tmp_path / "run.svg"
     assert main(["explore", "--bug", "undrain-early", "--draw", str(run)]) == 1

@@ -34,7 +34,7 @@ def _rows() -> Iterator[Data]:
     ):
         outcome, always = _outcome(policy, errno), times == "always"
         node, op = ("d0", "read") if side == "source" else ("d0.target", "write")
-        wanted = {} if policy == "default" else {f"on-{side}-error": policy}
+        wanted: Data = {} if policy == "default" else {f"on-{side}-error": policy}
         if always and outcome == "ignore":
             wanted |= _ENDLESS
         yield {
