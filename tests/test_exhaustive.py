@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cleancut_conformance.agreement.bench import build
+from cleancut_conformance.agreement.command import follow
 from cleancut_conformance.agreement.freezing import Freezer, HiddenStateError
 from cleancut_conformance.agreement.instances import INSTANCES
 from cleancut_conformance.agreement.product import Product
@@ -196,14 +197,15 @@ def test_hidden_state_is_refused_by_name() -> None:
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--drives", "1", "--clusters", "1", "--errors", "1", "--with", "monitor"]
+    options = ["--drives", "1", "--clusters", "1", "--errors", "1"]
     assert main(["explore", "--subject", "reference", *options]) == 0
     assert "model: 289 states, 663 steps: the same" in capsys.readouterr().out
 
 
 def test_steps_that_only_the_model_takes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     """Without `monitor` the model's client does not wait for answers, as one with two might."""
-    assert main(["explore", "--subject", "reference", "--drives", "1", "--clusters", "1"]) == 1
+    status, _ = follow("", Options(1, 1, 2, 1, 0), 1, 0, quiet=False)
+    assert status == 1
     assert "only the model takes resume" in capsys.readouterr().out
 
 

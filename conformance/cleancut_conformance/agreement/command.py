@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -25,7 +26,7 @@ Examples:
   cleancut agree                       all instances
   cleancut agree core grouped          two of them
   cleancut agree --list
-  cleancut explore --subject reference --drives 1 --clusters 3 --with monitor
+  cleancut explore --subject reference --drives 1 --clusters 3
 
 \b
 Exit codes: 0 both are the same, 1 they part, 2 wrong use, 3 a limit was reached.
@@ -52,7 +53,7 @@ def agree_command(
             raise click.UsageError(f"no instance {name!r}; there are {', '.join(INSTANCES)}")
     worst, rows = 0, []
     for name in names or INSTANCES:
-        status, row = _follow(name, INSTANCES[name], processes, max_states, quiet=as_json)
+        status, row = follow(name, INSTANCES[name], processes, max_states, quiet=as_json)
         worst = max(worst, status, key=(0, 3, 1).index)
         rows.append(row)
     if as_json:
@@ -72,18 +73,20 @@ def unfollowed(options: Options) -> str:
 
 
 def explore_reference(options: Options, processes: int, max_states: int, as_json: bool) -> int:
-    """`cleancut explore --subject reference`, for one instance."""
+    """`cleancut explore --subject reference`, for one instance: a server, so with a monitor."""
+    options = replace(options, monitor=True)
     if odd := unfollowed(options):
         raise click.UsageError(f"the reference is not followed in instances with {odd}")
-    status, row = _follow("", options, processes, max_states, quiet=as_json)
+    status, row = follow("", options, processes, max_states, quiet=as_json)
     if as_json:
         print(json.dumps(row, indent=1))
     return status
 
 
-def _follow(
+def follow(
     name: str, options: Options, processes: int, max_states: int, *, quiet: bool
 ) -> tuple[int, dict[str, Any]]:
+    """Follow the engine through one instance and print what was found; exit code and row."""
     with progress_bar() as progress:
         task = progress.add_task(name or "following", total=None)
 
