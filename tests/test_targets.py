@@ -63,7 +63,8 @@ def test_a_server_that_says_yes_to_everything_passes_nothing(tmp_path: Path) -> 
     target = little(tmp_path, "YesToAll", drives)
     words = ("--shard", "1/16", "--timeout", "0.3", "--jobs", "4")
     code, results, _ = conform(tmp_path, "--target", target, *words)
-    assert code == 1 and {r["verdict"] for r in results.values()} == {"fail"}
+    judged = [r["verdict"] for r in results.values() if r["reason"] != "the target has no hold"]
+    assert code == 1 and set(judged) == {"fail"} and len(judged) > 30
 
 
 def test_a_server_that_knows_no_command_is_told_where_to_begin(tmp_path: Path) -> None:

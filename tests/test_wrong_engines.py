@@ -6,6 +6,7 @@ import pytest
 
 from cleancut_conformance.agreement import selfcheck
 from cleancut_conformance.agreement.wrong import WRONG
+from cleancut_conformance.agreement.wrong.server import server
 from cleancut_conformance.agreement.wrong.table import Wrong
 from cleancut_conformance.cli import main
 
@@ -37,9 +38,7 @@ def test_an_engine_that_nothing_catches_is_told(
 def test_a_catch_proves_nothing_where_the_right_engine_fails(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = selfcheck.Reference
-    broken = right(name="broken", module=selfcheck.MODULE, arguments=("loses_ids",))
-    monkeypatch.setattr(selfcheck, "Reference", lambda **words: right(**words) if words else broken)
+    monkeypatch.setattr(selfcheck, "server", lambda case, name: server(case, name or "loses_ids"))
     assert main(["selfcheck", "loses_ids"]) == 1
     assert "the right engine fails protocol/ids" in capsys.readouterr().out
 

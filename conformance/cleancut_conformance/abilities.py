@@ -7,13 +7,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cleancut_conformance import small_disks
+from cleancut_conformance import needs, small_disks
 from cleancut_conformance.case import Case
 from cleancut_conformance.judge.shapes import actions, actions_in, commands
-from cleancut_conformance.targets.base import Narrow, Session, Setup, Target, session_folder
+from cleancut_conformance.targets.base import (
+    Narrow,
+    OfProfile,
+    Session,
+    Setup,
+    Target,
+    session_folder,
+)
 from cleancut_conformance.targets.guests import ByNbd
 from cleancut_conformance.verdict import Result
 from cleancut_conformance.wire import Closed, Late
+from cleancut_spec import clause
+from cleancut_spec.profiles import OLDEST, PROFILES
+from cleancut_spec.qmp import Schema, schema
 
 _ABSENT: Final = "CommandNotFound"
 _EXECUTE: Final = re.compile(r"""["']execute["']\s*:\s*["']([a-z_-]+)["']""")
@@ -22,10 +32,11 @@ ANSWER_S: Final = 5.0  # a target that needs longer to say what it has does not 
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """The commands and the kinds of actions of a target; None: it does not say."""
+    """The commands, kinds of actions and types of a target; None: it does not say."""
 
     commands: frozenset[str] | None = None
     actions: frozenset[str] | None = None
+    types: Schema | None = None
 
     def missing(self, needed: frozenset[str]) -> list[str]:
         """What of this it does not have; an action is written `transaction:KIND`."""
@@ -45,7 +56,8 @@ def probe(target: Target, timeout_s: float) -> Abilities:
     """Start the target without drives and ask what it has; raises TargetError if it does not start.
 
     The version in its greeting says nothing of that. One that is silent, hangs up or answers in
-    another form has not said, and is judged by what it does.
+    another form has not said, and is judged by what it does; one that has no `query-qmp-schema`,
+    and is known to be like a version of QEMU, has what that has.
     """
     with session_folder() as folder:
         session = Session(target, Setup(folder, {}, ()), timeout_s)
@@ -70,7 +82,11 @@ def _ask(session: Session, timeout_s: float) -> Abilities:
     found = _named(answers.get("query-commands"))
     if found is not None and answers.get("qmp_capabilities") is not None:
         found |= {"qmp_capabilities"}  # some list it no more once it has been used
-    return Abilities(found, actions_in(answers.get("query-qmp-schema")))
+    told = answers.get("query-qmp-schema")
+    types = needs.types_in(told)
+    if told is None and isinstance(session.target, OfProfile) and session.target.profile:
+        types = schema(session.target.profile)
+    return Abilities(found, actions_in(told), types)
 
 
 def _named(value: Any) -> frozenset[str] | None:
@@ -132,6 +148,9 @@ def lacks(case: Case, target: Target, abilities: Abilities) -> str:
         named = frozenset(need.removeprefix("command:") for need in case.needs - plain)
         every = needed(case, by_monitor=not by_nbd) if target.partial else frozenset()
         missing = [_words(name) for name in abilities.missing(named | every)]
+    if not missing and abilities.types is not None:
+        parts = needs.lacking(case, abilities.types)
+        missing = [needs.words(p) for p in parts if target.partial or not needs.is_whole(p)]
     if not missing and isinstance(target, Narrow):
         missing = [what for what in [target.unfit(case)] if what]
     return f"the target has no {', '.join(missing)}" if missing else ""
@@ -146,6 +165,19 @@ def _mixed(step: dict[str, Any]) -> bool:
 def _words(name: str) -> str:
     command, _, kind = name.partition(":")
     return f"action {kind} of {command}" if kind else f"command {command}"
+
+
+def unpromised(clause_id: str, target: Target) -> str:
+    """Why a clause is not asked of a target that is like an older version; empty if it is."""
+    if not isinstance(target, OfProfile) or not target.profile:
+        return ""
+    since, version = clause(clause_id).since, PROFILES[target.profile].version
+    newer = since != OLDEST and _numbers(since) > _numbers(version)
+    return f"{clause_id} is promised since {since} only" if newer else ""
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")[:2]]
 
 
 # ---- what to do next

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cleancut_conformance import small_disks
-from cleancut_conformance.abilities import UNTOLD, Abilities, lacks
+from cleancut_conformance.abilities import UNTOLD, Abilities, lacks, unpromised
 from cleancut_conformance.case import Case
 from cleancut_conformance.dialogue import Deviation, Dialogue, Lost, Silence, Stuck
 from cleancut_conformance.judge.judge import CRASHES
@@ -72,8 +72,12 @@ class _Run:
         try:
             self._talk()
         except Deviation as deviation:
-            self._recorder.find(deviation.clause or self._case.clauses[0], str(deviation))
-            silent = isinstance(deviation, Silence)
+            clause_id = deviation.clause or self._case.clauses[0]
+            if words := unpromised(clause_id, self._session.target):
+                verdict, reason = Verdict.SKIP, words
+            else:
+                self._recorder.find(clause_id, str(deviation))
+                silent = isinstance(deviation, Silence)
         except Stuck as stuck:
             verdict, reason = Verdict.UNKNOWN, str(stuck)
         except Lost:

@@ -130,13 +130,14 @@ PROFILES: Final[dict[str, Profile]] = {
 }
 
 DEFAULT: Final = PROFILES["7.2"]
+OLDEST: Final = next(iter(PROFILES))
 
 
 def profile_for(major: int, minor: int) -> Profile:
     """The newest profile that is not newer than this version of QEMU."""
-    best = PROFILES["2013"]
+    best = PROFILES[OLDEST]
     for profile in PROFILES.values():
         numbers = [int(part) for part in profile.name.split(".")]
-        if profile.name != "2013" and numbers <= [major, minor]:
+        if profile.name != OLDEST and numbers <= [major, minor]:
             best = profile
     return best

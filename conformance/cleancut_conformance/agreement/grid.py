@@ -21,13 +21,12 @@ from cleancut_conformance.agreement.mutants import (
     on_wrong_engine,
 )
 from cleancut_conformance.agreement.product import Disagreement, Product
-from cleancut_conformance.agreement.selfcheck import MODULE
 from cleancut_conformance.agreement.wrong import WRONG
 from cleancut_conformance.agreement.wrong.elsewhere import NOT_OF_THE_ENGINE
+from cleancut_conformance.agreement.wrong.server import CASE_S, server
 from cleancut_conformance.agreement.wrong.table import MUTANTS
 from cleancut_conformance.case import load_suite
 from cleancut_conformance.runner import run
-from cleancut_conformance.targets.reference import Reference
 from cleancut_conformance.verdict import Verdict
 from cleancut_model.bugs import BUGS, instance_of
 from cleancut_model.commands.shared import progress_bar
@@ -55,7 +54,6 @@ Exit codes: 0 every cell is filled or has its reason, 1 one is not, 2 wrong use.
 WALKS: Final = 400  # random schedules, at most
 WALK_STEPS: Final = 80
 TIMEOUT_S: Final = 20.0
-CASE_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +138,7 @@ def case(bug: str) -> Cell:
     if not wrong.case:
         return reason(wrong.why_no_case)
     found = next(each for each in load_suite() if each.id == wrong.case)
-    target = Reference(MUTANTS[bug].engine, MODULE, (MUTANTS[bug].engine,))
+    target = server(found, MUTANTS[bug].engine)
     with TemporaryDirectory(prefix="cleancut-") as folder:
         result = run(found, target, Path(folder), CASE_S)
     clauses = {finding.clause for finding in result.findings}

@@ -15,14 +15,13 @@ from typing import Final
 
 import click
 
-from cleancut_conformance.agreement.selfcheck import MODULE
 from cleancut_conformance.agreement.wrong import WRONG
+from cleancut_conformance.agreement.wrong.server import CASE_S, server
 from cleancut_conformance.case import Case, load_suite
 from cleancut_conformance.files import write_whole
 from cleancut_conformance.report.compare import names
 from cleancut_conformance.report.results import ResultError, Sheet, load
 from cleancut_conformance.runner import run
-from cleancut_conformance.targets.reference import Reference
 from cleancut_conformance.verdict import Verdict
 from cleancut_model.commands.shared import progress_bar
 
@@ -138,9 +137,9 @@ def _try(cases: tuple[Case, ...], evidence: Evidence) -> None:
         for name in WRONG:
             open_cases = [c for c in cases if not c.why and not evidence.speaks_for(c)]
             progress.update(task, description=f"{name} on {len(open_cases)} cases")
-            target = Reference(name=name, module=MODULE, arguments=(name,))
             with ThreadPoolExecutor(2) as pool:
-                runs = [pool.submit(run, case, target, Path(folder), 3.0) for case in open_cases]
+                runs = [pool.submit(run, case, server(case, name), Path(folder), CASE_S)
+                        for case in open_cases]  # fmt: skip
             for case, future in zip(open_cases, runs, strict=True):
                 if future.result().verdict is Verdict.FAIL:
                     evidence.add_catch(case.id, name)

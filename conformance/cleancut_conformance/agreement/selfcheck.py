@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from cleancut_conformance.agreement.wrong import WRONG, Wrong
+from cleancut_conformance.agreement.wrong.server import CASE_S, server
 from cleancut_conformance.case import Case, CaseError, load_suite
 from cleancut_conformance.runner import run
 from cleancut_conformance.suite import end_all
 from cleancut_conformance.targets.base import TargetError
-from cleancut_conformance.targets.reference import Reference
 from cleancut_conformance.verdict import Result, Verdict
 from cleancut_model.commands.shared import progress_bar
 
-MODULE: Final = "cleancut_conformance.agreement.wrong"
+RIGHT_S: Final = 10.0  # the right engine sends what it has to
 
 EXAMPLES: Final = """
 Each wrong engine is the reference server with one small patch, and is named with the case and the
@@ -88,7 +88,7 @@ class Catch:
 @click.option("--list", "only_list", is_flag=True, help="Show the engines, run nothing.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=os.cpu_count() or 1,
               show_default="one for each core", help="Servers that run at once.")  # fmt: skip
-@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 600), default=3.0,
+@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 600), default=CASE_S,
               show_default=True, metavar="S", help="Wait so long for what a wrong engine "
               "does not send.")  # fmt: skip
 @click.option("--traces", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -112,7 +112,7 @@ def selfcheck(
     try:
         with tempfile.TemporaryDirectory(prefix="cleancut-") as folder:
             check = _SelfCheck(chosen, whole, timeout_s, traces or Path(folder))
-            return check.report(check.run(jobs, Console(highlight=False)), as_json)
+            return check.report(check.run(jobs), as_json)
     except (CaseError, TargetError) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
@@ -143,7 +143,7 @@ class _SelfCheck:
                     (name, case) for case in self._cases.values() if case.id != catch.wrong.case
                 )
 
-    def run(self, jobs: int, console: Console) -> bool:
+    def run(self, jobs: int) -> bool:
         """Run everything; whether every engine is caught and the right one passes."""
         stop = threading.Event()
         pool = ThreadPoolExecutor(jobs)
@@ -165,10 +165,8 @@ class _SelfCheck:
     def _one(self, stop: threading.Event, name: str, case: Case) -> Result:
         if stop.is_set():
             return Result(case, Verdict.UNKNOWN, "the run is over")
-        if not name:
-            return run(case, Reference(), self._traces / "right", max(10.0, self._timeout_s))
-        target = Reference(name=name, module=MODULE, arguments=(name,))
-        return run(case, target, self._traces / name, self._timeout_s)
+        patience_s = self._timeout_s if name else max(RIGHT_S, self._timeout_s)
+        return run(case, server(case, name), self._traces / (name or "right"), patience_s)
 
     def _enter(self, name: str, result: Result) -> None:
         if name:

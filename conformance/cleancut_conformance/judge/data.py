@@ -206,7 +206,7 @@ class Data:
         if content is None:
             yield "PIT-ONE-1", f"the target of {backup.drive} does not exist"
             return
-        if backup.may_break and backup.failed:
+        if backup.may_break and backup.failed and not backup.completed:
             return  # it was given up, and nobody promises what is in it
         cut = self._cut(backup, content)
         if backup.completed and backup.copies_all:

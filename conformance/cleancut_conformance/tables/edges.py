@@ -44,6 +44,8 @@ WRONG: Final[tuple[tuple[str, str, Any, str, str], ...]] = (
     ("on-source-error", "number", 1, "on-source-error", "ARG-TYPE-1"),
     ("on-target-error", "unknown", "never", "never", "ARG-TYPE-1"),
     ("on-target-error", "null", None, "on-target-error", "ARG-TYPE-1"),
+    ("on-cbw-error", "unknown", "never", "never", "ARG-TYPE-1"),
+    ("on-cbw-error", "number", 1, "on-cbw-error", "ARG-TYPE-1"),
     ("auto-finalize", "number", 1, "auto-finalize", "ARG-TYPE-1"),
     ("auto-dismiss", "text", "on", "auto-dismiss", "ARG-TYPE-1"),
     ("bitmap", "number", 1, "bitmap", "ARG-TYPE-1"),

@@ -1,4 +1,7 @@
-"""What an I/O error does to a job: each policy, on each side, with each errno, once and always."""
+"""What an I/O error does to a job: each policy, on each side, with each errno, once and always.
+
+And what it does to a guest's write that has to wait for a copy.
+"""
 
 from collections.abc import Iterator
 from itertools import product
@@ -95,10 +98,56 @@ def _stop(errno: str, op: str, always: bool) -> list[Data]:
 
 _STEPS: Final = {"report": _report, "ignore": _ignore, "stop": _stop}
 
+
+def _copy_rows() -> Iterator[Data]:
+    """The copy before a guest's write fails: the write fails, or the backup does."""
+    for choice, side, times in product(
+        ("default", "break-guest-write", "break-snapshot"), ("read", "write"), ("once", "always")
+    ):
+        broken, always = choice == "break-snapshot", times == "always"
+        wanted = {} if choice == "default" else {"on-cbw-error": choice}
+        node = "d0" if side == "read" else "d0.target"
+        write: Data = {**w.guest("d0", "write -P 0x51 3M 64k"), "result": "ok" if broken else "EIO"}
+        yield {
+            "id": f"{choice}-{side}-{times}",
+            "title": f"a {side} before a guest's write fails {times}; on-cbw-error: {choice}",
+            "clauses": ["CBW-ERROR-1", "PIT-ONE-1", "PIT-AFTER-1"],
+            "needs": ["files", "guest-io", "fault"],
+            "given": {
+                "drives": {"d0": "4M"},
+                "files": {"d0.target": {"size": "4M"}},
+                "faults": [w.fault(node, side, "3M", "EIO", always)],
+            },
+            "steps": [
+                {"send": {"execute": "drive-backup",
+                          "arguments": w.existing("d0", speed=65536) | wanted}},
+                write,
+                {"observe": [w.equals("d0", "d0@now", "CBW-ERROR-1")]},
+                w.guest("d0", "write -P 0x52 3584k 64k"),
+                w.send("block-job-set-speed", reply={}, device="d0", speed=0),
+                w.ends("d0"),
+            ],
+            # What else fails is the job's own copy of the cluster.
+            "then": [
+                w.equals("d0", "d0@now", "GUEST-WRITE-1"),
+                {"image": "d0.target"},
+                *([{"one-event": {"event": "BLOCK_JOB_COMPLETED", "data": {
+                    "device": "d0", "error": TEXT["EIO"] if always else w.ABSENT}}}]
+                  if not broken else []),
+            ],
+        }  # fmt: skip
+
+
 TABLES: Final = (
     Table(
         "policy/error",
         "each cell of policy, side, errno and number of errors is an own line of the contract",
         _rows,
+    ),
+    Table(
+        "policy/copy-first",
+        "who bears an error of the copy before a write depends on the side and on whether the "
+        "job's own copy of the cluster meets it, too",
+        _copy_rows,
     ),
 )

@@ -139,6 +139,15 @@ class Narrow(Protocol):
 
 
 @runtime_checkable
+class OfProfile(Protocol):
+    """A target that is known to be like a version of QEMU."""
+
+    @property
+    def profile(self) -> str:
+        """The version's name in `PROFILES`."""
+
+
+@runtime_checkable
 class Rewrites(Protocol):
     """A target that wants some requests of a case in another form."""
 

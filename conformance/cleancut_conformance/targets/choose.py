@@ -12,7 +12,7 @@ from cleancut_conformance.targets.qemu import Qemu
 from cleancut_conformance.targets.qsd import storage_daemon
 from cleancut_conformance.targets.reference import Reference
 from cleancut_conformance.targets.socket import Socket
-from cleancut_spec.profiles import PROFILES
+from cleancut_spec.profiles import OLDEST, PROFILES
 
 FORMS: Final = (
     "reference, reference:PROFILE, cleancut-qemu, qemu:PATH, qsd:PATH, unix:SOCKET, "
@@ -31,7 +31,7 @@ def choose(text: str) -> Target:
     if kind == "reference":
         if rest not in PROFILES:
             raise TargetError(f"no profile {rest!r}; it is one of {', '.join(PROFILES)}")
-        return Reference(text, arguments=("--profile", rest), partial=rest == "2013")
+        return Reference(text, arguments=("--profile", rest), partial=rest == OLDEST, profile=rest)
     if text == "cleancut-qemu":
         return Qemu(_beside_python("cleancut-qemu"), text)
     if kind == "qemu" and rest:

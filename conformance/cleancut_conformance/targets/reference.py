@@ -20,6 +20,7 @@ class Reference:
     module: str = "cleancut_reference"
     arguments: tuple[str, ...] = ()
     partial: bool = False  # what the suite speaks of it has, unless the profile is of old
+    profile: str = ""  # the version that it is like, where the user has named one
 
     @property
     def capabilities(self) -> frozenset[str]:

@@ -13,6 +13,7 @@ from cleancut_conformance.agreement.wrong.table import (
 )
 from cleancut_reference import arithmetic
 from cleancut_reference.bitmap import clear_run
+from cleancut_reference.block import guest
 from cleancut_reference.jobs import backup, ending
 from cleancut_reference.jobs import job as job_module
 from cleancut_reference.jobs.job import COPIED, Job, Policy
@@ -51,6 +52,22 @@ def leaves_a_hole() -> None:
         return label
 
     replace(backup, "_fail", wrong)
+
+
+@caught_by("policy/copy-first/break-snapshot-write-once", "PIT-AFTER-1")
+def completes_a_broken_backup() -> None:
+    """A backup that lost its cut to a guest's write, by on-cbw-error, completes all the same."""
+    right = guest._refuse
+
+    def wrong(state: State, traffic: Any, request: Any, name: str, failed: Any) -> Any:
+        job = request.claim.job
+        label = right(state, traffic, request, name, failed)
+        if job.broken:
+            state.outbox.pop()
+            job.error = ""
+        return label
+
+    replace(guest, "_refuse", wrong)
 
 
 @caught_by("policy/report", "POLICY-REPORT-1")

@@ -8,7 +8,8 @@ NOT_OF_THE_ENGINE: Final[dict[str, str]] = {
     "error-dropped": "the engine makes a job of an open target only, and a failed action has none",
     "snapshot-late": "the engine takes a snapshot as one of the actions that it commits in turn",
     "cleared-late": "the engine clears a bitmap in prepare, under the drain, and not at the commit",
-    "broken-but-kept": "the engine has no on-cbw-error: a guest's write always fails with its copy",
+    "broken-but-kept": "the engine is followed as a 7.2, which has no on-cbw-error; a case "
+    "catches completes_a_broken_backup, which is like an 11",
     "top-too-early": "the engine asks the top image in steps of prepare, which none takes before "
     "the drive is quiet: no-drain is the engine's form of this bug, too",
     "bitmap-trusted": "the engine's bitmaps in memory end with the process; what is stored in "
