@@ -9,6 +9,7 @@ from cleancut_reference.disk import Disk
 from cleancut_reference.engine import Engine
 from cleancut_reference.files import DiskFiles
 from cleancut_reference.machine import Machine
+from cleancut_reference.nbd.remote_store import NbdServers
 from cleancut_reference.schedule import Fair, Seeded
 from cleancut_reference.state import Clock, Options, State
 from cleancut_spec.profiles import DEFAULT, Profile
@@ -42,7 +43,8 @@ def assemble(wanted: Wanted) -> Machine:
     rules = [Fault.parse(text) for text in wanted.faults]
     options = Options(max_chunk_bytes=wanted.profile.max_chunk_bytes)
     state = State(options=options, profile=wanted.profile, clock=wanted.clock)
-    disk = Disk(DiskFiles(wanted.image_root, wanted.widen))
+    files = DiskFiles(wanted.image_root, wanted.widen)
+    disk = Disk(files, NbdServers(files))
     builder = Builder(state, disk, Faults(rules), wanted.dashes)
     try:
         _build(builder, wanted)

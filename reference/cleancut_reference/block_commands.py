@@ -78,19 +78,14 @@ def block_resize(state: State, arguments: Arguments) -> Work:
         raise errors.generic("Parameter 'size' expects a >0 size")
     if size_bytes > MAX_BYTES:
         raise errors.generic(f"offset({size_bytes}) exceeds maximum({MAX_BYTES})")
-    if node.blockers or any(
-        isinstance(parent, Node) and parent.children.get("backing") is node
-        for parent in state.graph.parents(node)
-    ):
-        raise errors.generic(f"Device '{device or '(null)'}' is in use")
-    if not device:
-        state.graph.check_permission(node, "resize", errors.UNNAMED.format(node_name))
-    check_may_resize(state, node)
-    if node.read_only:
-        raise errors.generic("Image is read-only")
+    _check_resizable(state, node, device)
     _check_image(node, size_bytes)
     if node.protocol == "null-co":
         raise errors.generic("Image format driver does not support resize")
+    if node.holds_export:  # which keeps its size
+        if size_bytes > node.size_bytes:
+            raise errors.generic("Cannot grow NBD nodes")
+        return {}
     outcome = yield DiskRequest(Op.RESIZE, node.name, length_bytes=size_bytes)
     if isinstance(outcome, Failed):
         told = f"Could not resize file: {errors.strerror(outcome.errno)}"
@@ -100,6 +95,20 @@ def block_resize(state: State, arguments: Arguments) -> Work:
         for bitmap in each.bitmaps:
             bitmap.resize(each.size_bytes)
     return {}
+
+
+def _check_resizable(state: State, node: Node, device: str) -> None:
+    """Refuse a node on whose size somebody counts; raises QmpError."""
+    if node.blockers or any(
+        isinstance(parent, Node) and parent.children.get("backing") is node
+        for parent in state.graph.parents(node)
+    ):
+        raise errors.generic(f"Device '{device or '(null)'}' is in use")
+    if not device:
+        state.graph.check_permission(node, "resize", errors.UNNAMED.format(node.name))
+    check_may_resize(state, node)
+    if node.read_only:
+        raise errors.generic("Image is read-only")
 
 
 def _check_image(node: Node, size_bytes: int) -> None:

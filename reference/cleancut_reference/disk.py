@@ -22,9 +22,11 @@ from cleancut_reference.image.store import is_zero
 from cleancut_reference.image_bitmaps import drop_bitmap, store_bitmaps
 from cleancut_reference.opening import (
     Files,
+    NoServers,
     Opener,
     OpenError,
     OpenNode,
+    Servers,
     format_image,
     keep,
     make_image,
@@ -38,9 +40,11 @@ _NO_BITMAPS: Final[Mapping[str, tuple[Bitmap, ...]]] = {}
 class Disk:
     """The images of all nodes."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, servers: Servers | None = None) -> None:
         self.nodes: dict[str, OpenNode] = {}
         self._files = files
+        self._servers = servers or NoServers()
+        self._has_exports = False  # or had once
 
     def perform(self, request: DiskRequest) -> Outcome:
         """Do it; an error of the system is an answer, too."""
@@ -68,20 +72,53 @@ class Disk:
         next_name: int = 0,
     ) -> Outcome:
         """Open a node and what stands below it; content stays as it is."""
-        opener = Opener(dict(self.nodes), self._files, create, anywhere)
+        opener = Opener(dict(self.nodes), self._files, self._servers, create, anywhere)
         opener.next_name = next_name
         return self._open(opener, blueprint)
 
     def _open(self, opener: Opener, blueprint: Blueprint) -> Outcome:
+        before = frozenset(opener.nodes)
+        opened: Outcome
         try:
             opened = opener.open(blueprint)
         except (OpenError, ImageError) as error:
-            added = [name for name in opener.nodes if name not in self.nodes]
-            self.nodes = opener.nodes
+            opened = Failed("EINVAL", str(error))
+        except OSError as error:
+            opened = Failed(errno_module.errorcode.get(error.errno or 0, "EIO"))
+        added = {name: node for name, node in opener.nodes.items() if name not in before}
+        self.nodes |= added
+        self._has_exports |= any(node.driver == "nbd" for node in added.values())
+        if isinstance(opened, Failed):
             self._undo(tuple(reversed(added)))
-            return Failed("EINVAL", str(error))
-        self.nodes = opener.nodes
         return opened
+
+    def is_remote(self, request: DiskRequest) -> bool:
+        """Whether a request may have to wait for another server."""
+        if request.blueprint is not None and _names_export(request.blueprint):
+            return True
+        return self._has_exports and any(node.remote for node in self._reached(request))
+
+    def reach(self, request: DiskRequest) -> frozenset[int]:
+        """What a request may touch, as numbers that stand for open nodes."""
+        found: dict[int, OpenNode] = {}
+        waiting = self._reached(request)
+        while waiting:
+            node = waiting.pop()
+            if id(node) not in found:
+                found[id(node)] = node
+                waiting += node.below
+        return frozenset(found)
+
+    def _reached(self, request: DiskRequest) -> list[OpenNode]:
+        """The open nodes that a request names."""
+        names = [request.node, request.backing, *request.nodes, *request.bitmaps]
+        if request.blueprint is not None:
+            names += _standing(request.blueprint)
+        return [self.nodes[name] for name in names if name in self.nodes]
+
+    def hang_up(self) -> None:
+        """Nobody waits for other servers any more."""
+        self._servers.hang_up()
 
     def close(self) -> None:
         """Close all, and remove files whose making was not committed."""
@@ -96,7 +133,7 @@ class Disk:
         match request.op:
             case Op.OPEN:
                 assert request.blueprint is not None
-                opener = Opener(dict(self.nodes), self._files, request.create)
+                opener = Opener(dict(self.nodes), self._files, self._servers, request.create)
                 opener.replace, opener.next_name = request.replace, request.next_name
                 return self._open(opener, request.blueprint)
             case Op.UNDO_OPEN:
@@ -120,7 +157,10 @@ class Disk:
 
     def _change(self, node: OpenNode, request: DiskRequest) -> None:
         """Change something of one image that is no data."""
-        backing = self.nodes[request.backing].image if request.backing else None
+        backing = None
+        if request.backing:
+            backing = self.nodes[request.backing].image
+            node.below.append(self.nodes[request.backing])
         match request.op:
             case Op.FORMAT:
                 format_image(node, request, backing)
@@ -173,6 +213,21 @@ class Disk:
         """What of the queries only the image knows."""
         node = self.nodes.get(name)
         return info(node) if node else {}
+
+
+def _names_export(blueprint: Blueprint) -> bool:
+    """Whether a server is to be asked for an export."""
+    below = blueprint.children.values()
+    inner = (_names_export(child) for child in below if isinstance(child, Blueprint))
+    return blueprint.driver == "nbd" or any(inner)
+
+
+def _standing(blueprint: Blueprint) -> list[str]:
+    """The nodes that are there already and that a blueprint stands on."""
+    found: list[str] = []
+    for child in blueprint.children.values():
+        found += [child] if isinstance(child, str) else _standing(child)
+    return found
 
 
 def _set_backing(image: Image, backing: Image | None) -> None:

@@ -10,7 +10,7 @@ from cleancut_reference import bitmap_commands, errors
 from cleancut_reference.block.dirty_bitmap import DirtyBitmap, check_usable
 from cleancut_reference.block.node import Drive, Node
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Outcome
-from cleancut_reference.nbd.address import UNLIMITED, InetAddress, Listen, UnixAddress
+from cleancut_reference.nbd.address import UNLIMITED, Listen, read_address
 from cleancut_reference.nbd.export import Export
 from cleancut_reference.nbd.wire import MAX_STRING_BYTES
 from cleancut_reference.outputs import Event, HangUp, StopListening
@@ -34,7 +34,7 @@ def nbd_server_start(state: State, arguments: Arguments) -> Work:
         raise errors.generic("Parameter 'to' expects uint16_t")
     if state.nbd_running:
         raise errors.generic("NBD server already running")
-    address = _address(kind, data)
+    address = read_address(kind, data)
     if "tls-creds" in arguments:
         raise errors.generic(f"No TLS credentials with id '{arguments['tls-creds']}'")
     listen = Listen(address, max_connections)
@@ -43,22 +43,6 @@ def nbd_server_start(state: State, arguments: Arguments) -> Work:
         raise errors.generic(outcome.desc)
     state.nbd_running = True
     return {}
-
-
-def _address(kind: str, data: Arguments) -> UnixAddress | InetAddress:
-    match kind:
-        case "unix":
-            if data.get("abstract", False):
-                raise errors.generic("Abstract sockets are open to everybody; use a path")
-            return UnixAddress(data["path"])
-        case "inet":
-            ipv4, ipv6 = data.get("ipv4"), data.get("ipv6")
-            if ipv4 is False and ipv6 is False:
-                raise errors.generic("Cannot disable IPv4 and IPv6 at same time")
-            return InetAddress(data["host"], data["port"], data.get("to"), ipv4, ipv6)
-        case "fd":
-            raise errors.generic(f"File descriptor named '{data['str']}' has not been found")
-    raise errors.generic("socket family AF_VSOCK unsupported")
 
 
 def nbd_server_stop(state: State, arguments: Arguments) -> WaitForExports:

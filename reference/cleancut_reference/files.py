@@ -63,8 +63,8 @@ class DiskFiles:
     sector_bytes: Final = SECTOR_BYTES
 
     def __init__(self, root: Path, widen: bool = False) -> None:
-        self._root = root.resolve()
-        self._folders = {self._root}
+        self.root: Final = root.resolve()
+        self._folders = {self.root}
         self._widen = widen
 
     def open(self, filename: str, how: OpenHow) -> DiskFile:
@@ -92,10 +92,16 @@ class DiskFiles:
         could_not = f"Could not {'create' if how.create else 'open'} '{filename}'"
         if not filename or "\0" in filename:
             raise OpenError(f"{could_not}: {os.strerror(2)}")
-        path = Path(os.path.realpath(filename if how.anywhere else self._root / filename))
-        if not how.anywhere and not any(path.is_relative_to(folder) for folder in self._folders):
-            raise OpenError(f"{could_not}: it lies outside the image root '{self._root}'")
+        path = self.locate(filename, how.anywhere)
+        if path is None:
+            raise OpenError(f"{could_not}: it lies outside the image root '{self.root}'")
         return path
+
+    def locate(self, filename: str, anywhere: bool) -> Path | None:
+        """The path that a name means; None if it lies where nothing may be opened."""
+        path = Path(os.path.realpath(filename if anywhere else self.root / filename))
+        inside = any(path.is_relative_to(folder) for folder in self._folders)
+        return path if anywhere or inside else None
 
     def _descriptor(self, path: Path, filename: str, how: OpenHow) -> tuple[int, bool]:
         could_not = f"Could not {'create' if how.create else 'open'} '{filename}'"

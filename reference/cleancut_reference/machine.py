@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 
+from cleancut_reference.background import Background
 from cleancut_reference.block.faults import Faults
 from cleancut_reference.block.persistence import store_request
 from cleancut_reference.block.request import DiskRequest, Failed, Outcome
@@ -10,6 +11,7 @@ from cleancut_reference.disk import Disk
 from cleancut_reference.engine import Engine
 from cleancut_reference.nbd.address import Listen
 from cleancut_reference.schedule import Choose
+from cleancut_reference.step import Step
 
 
 def _nobody_listens(_: Listen) -> Failed:
@@ -25,18 +27,58 @@ class Machine:
         self.faults = faults
         self._choose = choose
         self.listen: Callable[[Listen], Failed | None] = _nobody_listens
+        self._background: Background | None = None  # without it, whoever takes a step waits
+
+    def work_in_background(self, wake: Callable[[], None]) -> None:
+        """From now on no step waits for another server; `wake`, in a thread, tells of answers."""
+        self._background = Background(self.disk, wake)
+
+    @property
+    def waits(self) -> bool:
+        """Whether another server is to answer first."""
+        return self._background is not None and self._background.busy
 
     def step(self) -> bool:
         """Take one step; false if none is enabled."""
-        step = self._choose(self.engine.sources())
+        sources = self.engine.sources()
+        if self._background is not None and self._background.busy:
+            if self._take_answered(self._background):
+                return True
+            sources = [self._background.without_held(source) for source in sources]
+        step = self._choose(sources)
         if step is None:
             return False
-        outcome = self._perform(step.io) if step.io else None
-        self.engine.take(step, outcome)
+        if step.io is None:
+            self.engine.take(step)
+        elif self._background is not None and self._background.is_for(step.io):
+            self._begin(self._background, step, step.io)
+        else:
+            self.engine.take(step, self._perform(step.io))
         return True
+
+    def _begin(self, background: Background, step: Step, request: DiskRequest) -> None:
+        if (failed := self._before(request)) is not None:
+            self.engine.take(step, failed)
+        else:
+            background.begin(request)
+
+    def _take_answered(self, background: Background) -> bool:
+        """Take a step whose request has been performed meanwhile; false if there is none.
+
+        What waits for no answer, since a gate holds it now, is performed again when it goes on.
+        """
+        while (answered := background.take_answered()) is not None:
+            request, outcome = answered
+            step = next((step for step in self.engine.steps() if step.io == request), None)
+            if step is not None:
+                self.engine.take(step, outcome)
+                return True
+        return False
 
     def close(self) -> None:
         """The end: store what images are to keep of bitmaps, and close them."""
+        if self._background is not None:
+            self._background.close()
         request = store_request(self.engine.state.graph.nodes.values())
         if request is not None and isinstance(failed := self.disk.perform(request), Failed):
             print(
@@ -48,6 +90,10 @@ class Machine:
     def _perform(self, request: DiskRequest) -> Outcome:
         if request.listen is not None:
             return self.listen(request.listen)
+        return self._before(request) or self.disk.perform(request)
+
+    def _before(self, request: DiskRequest) -> Failed | None:
+        """What comes before a request: names for faults, and the fault that hits it."""
         if request.called:
             self.faults.call(request.node, request.called)
-        return self.faults.strike(request) or self.disk.perform(request)
+        return self.faults.strike(request)

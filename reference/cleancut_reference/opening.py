@@ -1,6 +1,8 @@
 """The edge: opens the images that blueprints describe, on whatever keeps files."""
 
-from dataclasses import dataclass
+import errno
+import os
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final, Protocol
 
@@ -20,8 +22,9 @@ from cleancut_reference.image.qcow2.opening import (
 from cleancut_reference.image.raw import RawImage, create_raw
 from cleancut_reference.image.store import MemoryStore, Store
 from cleancut_reference.image_bitmaps import take_bitmaps
+from cleancut_reference.nbd.address import InetAddress, UnixAddress, read_address
 from cleancut_reference.sizes import SECTOR_BYTES
-from cleancut_reference.stores import BlkdebugStore, ImageStore, Layer, NullStore
+from cleancut_reference.stores import BlkdebugStore, ImageStore, Layer, NullStore, WithinExport
 
 QCOW2_MAGIC: Final = b"QFI\xfb"
 DEFAULT_NULL_BYTES: Final = 1 << 30
@@ -76,11 +79,45 @@ class Files(Protocol):
         """Open a file, or make a missing one; raises OpenError."""
 
 
+class RemoteStore(Store, Protocol):
+    """The bytes of an export."""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the server lets nobody write."""
+
+
+class Servers(Protocol):
+    """Other NBD servers."""
+
+    def connect(
+        self, address: UnixAddress | InetAddress, export: str, anywhere: bool
+    ) -> RemoteStore:
+        """The export of a server; raises OpenError."""
+
+    def hang_up(self) -> None:
+        """End all connections, so that nobody waits for a server any more."""
+
+
+class NoServers:
+    """Where there are no sockets."""
+
+    def connect(
+        self, address: UnixAddress | InetAddress, export: str, anywhere: bool
+    ) -> RemoteStore:
+        """Refused."""
+        raise OpenError("There are no sockets here")
+
+    def hang_up(self) -> None:
+        """There is none."""
+
+
 @dataclass(slots=True)
 class OpenNode:
     """An open node: what requests are performed on, and what a format above it stands on.
 
-    `counted` is the node whose space on the disk is this node's, too.
+    `counted` is the node whose space on the disk is this node's, too; `below` are all nodes that
+    its requests may reach.
     """
 
     driver: str
@@ -91,6 +128,20 @@ class OpenNode:
     written_bytes: int = 0  # by requests to this node itself
     loaded: tuple[Bitmap, ...] = ()  # those that the image had when it was opened for writing
     detects_zeroes: bool = False  # zeros that are written need no space
+    below: "list[OpenNode]" = field(default_factory=list)
+    read_only: bool = False
+
+    @property
+    def holds_export(self) -> bool:
+        """Whether its bytes are those of another server's export."""
+        return self.driver == "nbd" or (
+            self.counted is not None and self.driver != "qcow2" and self.counted.holds_export
+        )
+
+    @property
+    def remote(self) -> bool:
+        """Whether a request may have to wait for another server."""
+        return self.driver == "nbd" or any(node.remote for node in self.below)
 
     @property
     def highest_bytes(self) -> int:
@@ -126,6 +177,7 @@ class Opener:
 
     nodes: dict[str, OpenNode]
     files: Files
+    servers: Servers
     create: bool = False
     anywhere: bool = False
     replace: bool = False
@@ -138,19 +190,22 @@ class Opener:
         for role, child in blueprint.children.items():
             children[role] = child if isinstance(child, str) else self.open(child)
         node = self._node(blueprint, children)
+        node.below += [
+            self.nodes[child if isinstance(child, str) else child.name]
+            for child in children.values()
+        ]
         node.detects_zeroes = blueprint.options.get("detect-zeroes") in ("on", "unmap")
         self.nodes[blueprint.name] = node
-        bitmaps = (
-            take_bitmaps(node.image, not blueprint.read_only) if node.driver == "qcow2" else ()
-        )
-        node.loaded = () if blueprint.read_only else bitmaps
+        node.read_only = node.read_only or blueprint.read_only
+        bitmaps = take_bitmaps(node.image, not node.read_only) if node.driver == "qcow2" else ()
+        node.loaded = () if node.read_only else bitmaps
         return Opened(
             name=blueprint.name,
             driver=node.driver,
             size_bytes=round_up(node.image.size_bytes, self.files.sector_bytes),
             filename=str(blueprint.options["filename"]) if node.file else "",
             identity=node.file.identity if node.file else "",
-            read_only=blueprint.read_only,
+            read_only=node.read_only,
             cluster_bytes=_cluster_bytes(node),
             named_backing=_named_backing(node, children),
             options=blueprint.options,
@@ -166,6 +221,8 @@ class Opener:
                 how = OpenHow(blueprint.read_only, self.create, self.anywhere, self.replace)
                 file = self.files.open(filename, how)
                 return OpenNode("file", RawImage(Layer(file.store), filename), file.store, file)
+            case "nbd":
+                return self._export(blueprint)
             case "null-co":
                 size_bytes = as_int("size", blueprint.options.get("size", DEFAULT_NULL_BYTES))
                 store: Store = NullStore(round_up(size_bytes, SECTOR_BYTES))
@@ -175,6 +232,18 @@ class Opener:
             case _:
                 return self._above(blueprint, children)
         return OpenNode(blueprint.driver, RawImage(store, blueprint.driver), store)
+
+    def _export(self, blueprint: Blueprint) -> OpenNode:
+        """An export of another server; one that nobody may write to only where that is asked."""
+        options = blueprint.options
+        address = read_address(options["server"]["type"], options["server"])
+        store = self.servers.connect(address, options.get("export", ""), self.anywhere)
+        read_only = blueprint.read_only or store.read_only
+        if read_only and not blueprint.read_only and not options.get("auto-read-only"):
+            store.close()
+            raise OpenError(f"Could not open image: {os.strerror(errno.EACCES)}")
+        image = RawImage(Layer(store), "nbd")
+        return OpenNode("nbd", image, store, read_only=read_only)
 
     def _above(self, blueprint: Blueprint, children: dict[str, Opened | str]) -> OpenNode:
         """A node that stands on others."""
@@ -199,7 +268,7 @@ class Opener:
         self, blueprint: Blueprint, children: dict[str, Opened | str], child: OpenNode
     ) -> OpenNode:
         """A qcow2 image with its backing image, which its header names unless the client does."""
-        layer = Layer(child.store)
+        layer = WithinExport(child.store) if child.holds_export else Layer(child.store)
         if self.create:  # what lies there is no image yet
             return OpenNode("qcow2", RawImage(layer, "qcow2"), layer, counted=child)
         if child.store.read(0, len(QCOW2_MAGIC)) != QCOW2_MAGIC:

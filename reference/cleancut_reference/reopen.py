@@ -47,8 +47,9 @@ def _check(state: State, said: Mapping[str, Any]) -> Callable[[], None]:
     handled = {"node-name", "driver", *children}
     options = {key: value for key, value in said.items() if key not in handled}
     fixed = _fixed(node, node.options)
-    for key in sorted(_fixed(node, options).keys() | fixed.keys()):
-        if options.get(key, fixed.get(key)) != fixed.get(key):
+    before, after = _flat(fixed), _flat(_fixed(node, options))
+    for key in sorted(before.keys() | after.keys()):
+        if after.get(key, before.get(key)) != before.get(key):
             raise errors.generic(f"Cannot change the option '{key}'")
     group = options.get("throttle-group")
     if group is not None and group not in state.graph.groups:
@@ -82,3 +83,10 @@ def _fixed(node: Node, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that are chosen once and for all."""
     changeable = common_options() | _CHANGEABLE.get(node.driver, frozenset())
     return {key: value for key, value in options.items() if key not in changeable}
+
+
+def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, with each member of an address for itself."""
+    found = dict(options)
+    server = found.pop("server", {})
+    return found | {f"server.{key}": value for key, value in server.items()}

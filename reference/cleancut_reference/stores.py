@@ -5,7 +5,7 @@ from typing import Final
 
 from cleancut_reference.block.blkdebug import AT_NODE, FROM_FORMAT, Blkdebug
 from cleancut_reference.image.image import Image, Status
-from cleancut_reference.image.store import Data, Store
+from cleancut_reference.image.store import ZEROS, Data, Store
 
 
 class Layer:
@@ -74,6 +74,39 @@ class BlkdebugStore(Layer):
         errno = self.rules.strike(iotype, offset_bytes, length_bytes)
         if errno:
             raise OSError(errno, "injected")
+
+
+class WithinExport(Layer):
+    """Bytes that cannot grow, which for an image in them end where it has written or reached to."""
+
+    def __init__(self, below: Store) -> None:
+        super().__init__(below)
+        self._size_bytes = below.size_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """How far it goes by now; all of it where nobody has cut it off."""
+        return self._size_bytes
+
+    def write(self, offset_bytes: int, data: Data) -> None:
+        """Replace the bytes of a range; what lies between the old end and it becomes zero."""
+        self._reach(offset_bytes)
+        super().write(offset_bytes, data)
+        self._size_bytes = max(self._size_bytes, offset_bytes + memoryview(data).nbytes)
+
+    def truncate(self, size_bytes: int) -> None:
+        """End earlier, or later as far as there is room."""
+        super().truncate(size_bytes)
+        self._reach(size_bytes)
+        self._size_bytes = size_bytes
+
+    def _reach(self, end_bytes: int) -> None:
+        """Let what was there before read as zeros."""
+        for start, end in list(
+            self.below.data_ranges(self._size_bytes, end_bytes - self._size_bytes)
+        ):
+            for at in range(start, end, len(ZEROS)):
+                super().write(at, memoryview(ZEROS)[: end - at])
 
 
 class ImageStore:

@@ -2,18 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from cleancut_reference import errors
 from cleancut_reference.block.description import Reader, by_name, image_at
 from cleancut_reference.block.drivers import DRIVERS
-from cleancut_reference.block.graph import Graph, files_below
+from cleancut_reference.block.graph import Graph, files_below, used_by
 from cleancut_reference.block.node import Node
 from cleancut_reference.block.overlay import backing_options, stand_on
 from cleancut_reference.block.request import DiskRequest, Failed, Op, Opened, Outcome
 from cleancut_reference.errors import QmpError
 from cleancut_reference.jobs.scope import Scope, Sync
+from cleancut_reference.nbd.names import PROTOCOLS
 from cleancut_spec import cites
+
+#: Why an image is not made.
+NOT_MADE: Final = "Protocol driver '{}' does not support image creation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +90,23 @@ class Target:
             raise errors.generic(f"{what} does not support backing files")
         target = graph.build(outcome)
         if not self.existing:
-            target.size_bytes = source.size_bytes
+            self._foresee_size(graph, source, target)
         if base is not None:
             stand_on(target, base, named=not self.existing)
         return target
 
+    def _foresee_size(self, graph: Graph, source: Node, target: Node) -> None:
+        """The size that a new image will have; raises QmpError where there is no room for it."""
+        if not target.holds_export:
+            target.size_bytes = source.size_bytes
+        elif target.size_bytes < source.size_bytes:
+            graph.remove_tree(target)
+            raise errors.generic("Cannot grow NBD nodes")
+
     def check_access(self, graph: Graph, source: Node, target: Node) -> None:
         """Refuse an image that somebody has, or a node below it so; raises QmpError."""
+        if any(node.read_only for node in target.same_bytes()):
+            raise errors.generic("Could not create node: Block node is read-only")
         own = graph.unused_below(target)
         files = {node.identity for node in own if node.identity and not node.read_only}
         if any(node.identity in files for node in graph.nodes.values() if node not in own):
@@ -100,7 +114,7 @@ class Target:
         for parent, child in _references(graph, target):
             if child.traffic is source.traffic:
                 raise errors.generic("Source and target cannot be the same")
-            needs = f"node '{parent.name}' (uses node '{child.name}' as 'file' child)"
+            needs = used_by(parent, child)
             graph.check_permission(child, "write", needs, without=parent)
 
     def abandon(self, graph: Graph, target: Node) -> None:
@@ -115,7 +129,8 @@ class Target:
         """What to answer when the file cannot be opened."""
         verb = "open" if self.existing else "create"
         text = f"Could not {verb} '{self.path}': {errors.strerror(failed.errno)}"
-        return errors.generic(failed.desc or text)
+        desc = failed.desc or text
+        return errors.generic(desc if self.existing else _creating(self.path, desc))
 
 
 def _takes_backing(format: str) -> bool:
@@ -138,11 +153,21 @@ def new_image(path: str, format: str) -> dict[str, Any]:
         raise errors.generic(f"Format driver '{format}' does not support image creation")
     if not path:
         raise errors.generic(f"Could not create '': {errors.strerror('ENOENT')}")
-    file = by_name(path)
-    if file["driver"] != "file":
-        driver = file["driver"]
-        raise errors.generic(f"Protocol driver '{driver}' does not support image creation")
+    try:
+        file = by_name(path)
+    except QmpError as error:
+        raise errors.generic(_creating(path, error.desc)) from None
+    if (driver := file["driver"]) not in ("file", "nbd"):
+        raise errors.generic(NOT_MADE.format(driver))
+    if driver == "nbd":
+        file["auto-read-only"] = False
     return {"driver": format, "file": file}
+
+
+def _creating(path: str, desc: str) -> str:
+    """What to say when a target cannot be opened: an export is there already, or it is not made."""
+    named = path.partition(":")[0] in PROTOCOLS
+    return f"{NOT_MADE.format('nbd')}, and opening the image failed: {desc}" if named else desc
 
 
 @cites("ARG-FORMAT-1")

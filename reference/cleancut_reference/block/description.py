@@ -11,11 +11,17 @@ from cleancut_reference.block.drivers import DRIVERS, common_options, options_of
 from cleancut_reference.block.graph import Graph
 from cleancut_reference.block.request import Blueprint
 from cleancut_reference.block.values import as_bool
+from cleancut_reference.nbd import names as nbd
+from cleancut_reference.nbd.address import read_address
+from cleancut_reference.qmp.arguments import check_value
 from cleancut_reference.qmp.parser import Bad, parse
+from cleancut_reference.qmp.typed import typed_value
+from cleancut_spec.qmp import schema
 
 Options = Mapping[str, Any]
 
 _NODE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,30}")
+NBD_ADDRESS: Final = "block-export-add:vhost-user-blk.addr"
 _PROTOCOL: Final = re.compile(r"([A-Za-z0-9+-]+):")
 
 
@@ -73,7 +79,7 @@ class Reader:
         assert isinstance(child, dict), f"{role} is a name or a description"
         return self.read(child, read_only)
 
-    def _check_options(self, driver: str, options: Options) -> None:
+    def _check_options(self, driver: str, options: dict[str, Any]) -> None:
         for option in options:
             if option in DRIVERS[driver].refused:
                 raise errors.generic(
@@ -90,6 +96,8 @@ class Reader:
             raise errors.generic("The 'file' block driver requires a file name")
         if driver == "blkdebug":
             check_rules(options)
+        if driver == "nbd":
+            _check_server(options)
         if driver == "throttle" and options.get("throttle-group") not in self.graph.groups:
             group = options.get("throttle-group")
             raise errors.generic(
@@ -97,6 +105,17 @@ class Reader:
                 if group
                 else "Please specify a throttle group"
             )
+
+
+def _check_server(options: dict[str, Any]) -> None:
+    """Refuse what is no address of a server; numbers and switches that came as text become such."""
+    if not isinstance(options.get("server"), dict):
+        raise errors.generic("NBD server address missing")
+    if "tls-creds" in options:
+        raise errors.generic(f"No TLS credentials with id '{options['tls-creds']}'")
+    server = options["server"] = typed_value(NBD_ADDRESS, options["server"], "server")
+    check_value(schema(), NBD_ADDRESS, server, "server")
+    read_address(server["type"], server)
 
 
 def check_node_name(graph: Graph, name: str) -> None:
@@ -124,8 +143,11 @@ def image_at(text: str, driver: str = "") -> dict[str, Any]:
         return said | {"driver": driver} if driver else said
     if driver and driver not in DRIVERS:
         raise errors.generic(f"Unknown driver '{driver}'")
+    named = by_name(text)
+    if driver and driver == named["driver"]:
+        return named
     role = DRIVERS[driver].children[0] if driver and DRIVERS[driver].children else "file"
-    return {role: by_name(text)} | ({"driver": driver} if driver else {})
+    return {role: named} | ({"driver": driver} if driver else {})
 
 
 def by_name(text: str) -> dict[str, Any]:
@@ -143,6 +165,8 @@ def by_name(text: str) -> dict[str, Any]:
             return {"driver": "null-co"}
         case "blkdebug" if rest.startswith(":"):
             return {"driver": "blkdebug", "image": by_name(rest[1:])}
+        case spoken if spoken in nbd.PROTOCOLS:
+            return {"driver": "nbd", "auto-read-only": True, **nbd.options_of(text)}
         case other:
             raise errors.generic(f"Unknown protocol '{other}'")
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cleancut_reference.nbd.names import name_of
+from cleancut_reference.nbd.names import options_of as nbd_options
 from cleancut_spec.qmp import schema
 
 
@@ -26,6 +28,9 @@ DRIVERS: Final[Mapping[str, Driver]] = {
     "file": Driver(protocol=True, creates=True),
     "memory": Driver(protocol=True),  # not in QEMU: only the command line makes one
     "null-co": Driver(protocol=True, refused=frozenset({"latency-ns"})),
+    "nbd": Driver(
+        protocol=True, refused=frozenset({"x-dirty-bitmap", "reconnect-delay", "open-timeout"})
+    ),
     "raw": Driver(("file",), creates=True, refused=frozenset({"offset", "size"})),
     "qcow2": Driver(
         ("file", "backing"), creates=True, refused=frozenset({"encrypt", "data-file"})
@@ -73,6 +78,8 @@ def filename(
         return f"blkdebug::{children['image'][1]}"
     if driver == "null-co" and not said:
         return "null-co://"
+    if driver == "nbd" and (name := name_of(said)):
+        return name
     return "json:" + json.dumps(_description(driver, said, children))
 
 
@@ -85,6 +92,8 @@ def _description(
             whole[role] = json.loads(name.removeprefix("json:"))
         elif name == "null-co://":
             whole[role] = {"driver": "null-co"}
+        elif child == "nbd":
+            whole[role] = {"driver": "nbd", **nbd_options(name)}
         elif DRIVERS[child].protocol:
             whole[role] = {"driver": child, "filename": name}
         else:

@@ -242,8 +242,9 @@ def used_by(parent: Node | Drive, child: Node) -> str:
     """How an error tells who stands on a node, and as what."""
     if isinstance(parent, Drive):
         device = parent.name or (parent.device.qdev if parent.device else "")
-        who = f"block device '{device}'" if device else "an unnamed block device"
-        return f"{who} (uses node '{child.name}' as 'root' child)"
+        if not device:
+            return errors.UNNAMED.format(child.name)
+        return f"block device '{device}' (uses node '{child.name}' as 'root' child)"
     role = next(role for role, node in parent.children.items() if node is child)
     return f"node '{parent.name}' (uses node '{child.name}' as '{role}' child)"
 

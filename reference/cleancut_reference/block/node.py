@@ -100,6 +100,11 @@ class Node:
         return node.driver
 
     @property
+    def holds_export(self) -> bool:
+        """Whether its bytes are those of another server's export."""
+        return any(node.driver == "nbd" for node in self.same_bytes())
+
+    @property
     def next_image(self) -> Node | None:
         """The image below in the backing chain, as queries show it."""
         role = TRANSPARENT[self.driver] if self.driver in FILTERS else "backing"

@@ -26,7 +26,7 @@ def stand_on(image: Node, base: Node, named: bool) -> None:
 
 def backing_options(base: Node) -> dict[str, Any]:
     """What the header of a new image says of the base on which it stands."""
-    raw = base.driver in ("memory", "null-co", "file")
+    raw = base.driver in ("memory", "null-co", "file", "nbd")
     return {"backing_file": base.filename, "backing_format": "raw" if raw else base.driver}
 
 

@@ -1,12 +1,12 @@
 """The edge: a socket that waits for NBD clients."""
 
 import errno
-import ipaddress
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from cleancut_reference.nbd.address import InetAddress, UnixAddress
+from cleancut_reference.nbd.inet import AddressError, is_loopback, resolve
 from cleancut_reference.unix_socket import MAX_PATH_BYTES, SocketError, listen
 
 
@@ -44,14 +44,12 @@ def open_listener(address: UnixAddress | InetAddress) -> Listener:
 
 
 def _listen_inet(address: InetAddress) -> socket.socket:
-    host = "127.0.0.1" if address.host == "localhost" else address.host
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not is_loopback(address):
         raise ListenError(f"This server listens on loopback only, not on '{address.host}'")
-    family, place = _resolve(address, host)
+    try:
+        family, place = resolve(address)
+    except AddressError as error:
+        raise ListenError(str(error)) from None
     first = place[1]
     last = first if address.last_port is None else address.last_port
     for port in range(first, last + 1):
@@ -68,20 +66,3 @@ def _listen_inet(address: InetAddress) -> socket.socket:
         server.setblocking(False)
         return server
     raise ListenError("Failed to find an available port: Address already in use")
-
-
-def _resolve(address: InetAddress, host: str) -> tuple[int, tuple[str, int]]:
-    family: int = socket.AF_UNSPEC
-    if address.ipv4 is False or (address.ipv6 and not address.ipv4):
-        family = socket.AF_INET6
-    elif address.ipv6 is False or (address.ipv4 and not address.ipv6):
-        family = socket.AF_INET
-    flags = socket.AI_NUMERICHOST | socket.AI_PASSIVE
-    try:
-        found = socket.getaddrinfo(host, address.port, family, socket.SOCK_STREAM, 0, flags)
-    except (socket.gaierror, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, socket.gaierror) else "it is no address"
-        text = f"address resolution failed for {address.host}:{address.port}: {reason}"
-        raise ListenError(text) from None
-    family, *_, place = found[0]
-    return family, (host, int(place[1]))

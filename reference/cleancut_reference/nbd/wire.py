@@ -12,15 +12,16 @@ PREFERRED_BLOCK_BYTES: Final = 4096
 
 GREETING: Final = b"NBDMAGIC"
 OPTION_MAGIC: Final = b"IHAVEOPT"
-_OPTION_REPLY: Final = struct.Struct(">QIII")
-_OPTION_REPLY_MAGIC: Final = 0x3E889045565A9
+OLD_MAGIC: Final = 0x420281861253.to_bytes(8)  # of a server that has one export and no options
+OPTION_REPLY: Final = struct.Struct(">QIII")  # magic, option, kind, length
+OPTION_REPLY_MAGIC: Final = 0x3E889045565A9
 REQUEST: Final = struct.Struct(">IHHQQI")  # magic, flags, command, cookie, offset, length
 REQUEST_MAGIC: Final = 0x25609513
-_SIMPLE: Final = struct.Struct(">IIQ")
-_SIMPLE_MAGIC: Final = 0x67446698
-_CHUNK: Final = struct.Struct(">IHHQI")  # magic, flags, type, cookie, length
-_CHUNK_MAGIC: Final = 0x668E33EF
-_CHUNK_DONE: Final = 1
+SIMPLE: Final = struct.Struct(">IIQ")  # magic, error, cookie
+SIMPLE_MAGIC: Final = 0x67446698
+CHUNK: Final = struct.Struct(">IHHQI")  # magic, flags, type, cookie, length
+CHUNK_MAGIC: Final = 0x668E33EF
+CHUNK_DONE: Final = 1
 
 
 class Handshake(IntFlag):
@@ -115,7 +116,9 @@ class CommandFlag(IntFlag):
     FAST_ZERO = 1 << 4
 
 
-class _Chunk(IntEnum):
+class Chunk(IntEnum):
+    """The parts of a structured reply."""
+
     NONE = 0
     OFFSET_DATA = 1
     OFFSET_HOLE = 2
@@ -144,9 +147,19 @@ def error_number(errno_name: str) -> int:
     return _ERRORS.get(errno_name, errno.EINVAL)
 
 
+def errno_of(number: int) -> int:
+    """The errno that the protocol's number means; EINVAL for those that it has not."""
+    return number if number in _ERRORS.values() else errno.EINVAL
+
+
+def option_request(option: Option, data: bytes = b"") -> bytes:
+    """What a client asks while it negotiates."""
+    return OPTION_MAGIC + struct.pack(">II", option, len(data)) + data
+
+
 def option_reply(option: int, kind: OptionReply, data: bytes = b"") -> bytes:
     """A reply to an option."""
-    return _OPTION_REPLY.pack(_OPTION_REPLY_MAGIC, option, kind, len(data)) + data
+    return OPTION_REPLY.pack(OPTION_REPLY_MAGIC, option, kind, len(data)) + data
 
 
 def string(data: bytes) -> bytes:
@@ -157,18 +170,18 @@ def string(data: bytes) -> bytes:
 def simple_reply(cookie: int, errno_name: str = "", data: bytes = b"") -> bytes:
     """The reply to a command, without structure."""
     number = error_number(errno_name) if errno_name else 0
-    return _SIMPLE.pack(_SIMPLE_MAGIC, number, cookie) + data
+    return SIMPLE.pack(SIMPLE_MAGIC, number, cookie) + data
 
 
-def _chunk(cookie: int, kind: _Chunk, data: bytes = b"", *, done: bool = True) -> bytes:
-    return _CHUNK.pack(_CHUNK_MAGIC, _CHUNK_DONE if done else 0, kind, cookie, len(data)) + data
+def _chunk(cookie: int, kind: Chunk, data: bytes = b"", *, done: bool = True) -> bytes:
+    return CHUNK.pack(CHUNK_MAGIC, CHUNK_DONE if done else 0, kind, cookie, len(data)) + data
 
 
 def error_chunk(cookie: int, errno_name: str, text: str) -> bytes:
     """A structured reply that tells an error."""
     message = text.encode()
     head = struct.pack(">IH", error_number(errno_name), len(message))
-    return _chunk(cookie, _Chunk.ERROR, head + message)
+    return _chunk(cookie, Chunk.ERROR, head + message)
 
 
 def status_chunk(
@@ -177,17 +190,17 @@ def status_chunk(
     """The extents of one context, each with its length and its flags."""
     numbers = [number for extent in extents for number in extent]
     data = struct.pack(f">I{len(numbers)}I", context, *numbers)
-    return _chunk(cookie, _Chunk.BLOCK_STATUS, data, done=done)
+    return _chunk(cookie, Chunk.BLOCK_STATUS, data, done=done)
 
 
 def data_chunks(cookie: int, offset_bytes: int, data: bytes, whole: bool) -> bytes:
     """What was read: runs of zeros as holes, unless the client wants the data as a whole."""
     if not data:
-        return _chunk(cookie, _Chunk.NONE)
+        return _chunk(cookie, Chunk.NONE)
     pieces, at = [], 0
     for end, zero in [(len(data), False)] if whole else _runs(offset_bytes, data):
         place = struct.pack(">Q", offset_bytes + at)
-        kind = _Chunk.OFFSET_HOLE if zero else _Chunk.OFFSET_DATA
+        kind = Chunk.OFFSET_HOLE if zero else Chunk.OFFSET_DATA
         body = struct.pack(">I", end - at) if zero else data[at:end]
         pieces.append(_chunk(cookie, kind, place + body, done=end == len(data)))
         at = end

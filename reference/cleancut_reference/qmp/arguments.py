@@ -38,10 +38,11 @@ _ALTERNATES: Final = {
 def check_arguments(command: str, arguments: dict[str, Any], profile: str = DEFAULT.name) -> None:
     """Refuse arguments that the profile's schema does not allow; raises QmpError for the first."""
     types = schema(profile)
-    _check(types, types[command]["arg-type"], arguments, "")
+    check_value(types, types[command]["arg-type"], arguments, "")
 
 
-def _check(types: Schema, type_name: str, value: Any, path: str) -> None:
+def check_value(types: Schema, type_name: str, value: Any, path: str) -> None:
+    """Refuse a value that is not of a type of the schema; raises QmpError for the first fault."""
     entity = types[type_name]
     match entity["meta-type"]:
         case "builtin":
@@ -53,7 +54,7 @@ def _check(types: Schema, type_name: str, value: Any, path: str) -> None:
         case "array":
             _check_builtin("array", value, path)
             for index, item in enumerate(value):
-                _check(types, entity["element-type"], item, f"{path}[{index}]")
+                check_value(types, entity["element-type"], item, f"{path}[{index}]")
         case "alternate":
             _check_alternate(types, entity, value, path)
         case _:
@@ -99,7 +100,7 @@ def _check_members(
     for member in entity["members"]:
         name = member["name"]
         if name in value:
-            _check(types, member["type"], value[name], _join(path, name))
+            check_value(types, member["type"], value[name], _join(path, name))
         elif "default" not in member:
             raise generic(f"Parameter '{_join(path, name)}' is missing")
     return {member["name"] for member in entity["members"]}
@@ -110,7 +111,7 @@ def _check_alternate(types: Schema, entity: Mapping[str, Any], value: Any, path:
         kind = types[member["type"]]
         json_type = kind.get("json-type") or _JSON_TYPES[kind["meta-type"]]
         if _fits(json_type, value):
-            return _check(types, member["type"], value, path)
+            return check_value(types, member["type"], value, path)
     raise _wrong_type(_last(path), _ALTERNATES.get(entity["name"], "string or object"))
 
 

@@ -47,6 +47,8 @@ class Server:
 
     async def run(self) -> None:
         """Serve until `quit`."""
+        self._loop = asyncio.get_running_loop()
+        self._machine.work_in_background(self._wake)
         try:
             async with asyncio.TaskGroup() as tasks:
                 clients = tasks.create_task(self._serve_clients())
@@ -54,6 +56,11 @@ class Server:
                 clients.cancel()
         finally:
             self._nbd.close()
+
+    def _wake(self) -> None:
+        """There is an answer; called in a thread, perhaps after the end."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._work.set)
 
     def end(self) -> None:
         """The host wants an end, as by a signal."""
@@ -88,8 +95,10 @@ class Server:
 
     def _turn_without_time(self) -> bool:
         """The same, with a clock that does not run: all comes to rest before anything is heard."""
-        steps = 0
-        while steps < MAX_TURN_STEPS and (self._machine.step() or pass_time(self._machine.engine)):
+        machine, steps = self._machine, 0
+        while steps < MAX_TURN_STEPS and (
+            machine.step() or (not machine.waits and pass_time(machine.engine))
+        ):
             steps += 1
         return steps > 0
 

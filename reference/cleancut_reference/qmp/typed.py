@@ -8,16 +8,17 @@ from cleancut_spec.qmp import schema
 
 def typed(command: str, texts: dict[str, Any]) -> dict[str, Any]:
     """The same arguments, with numbers and switches for texts that mean them; raises QmpError."""
-    found = _value(schema()[command]["arg-type"], texts, "")
+    found = typed_value(schema()[command]["arg-type"], texts, "")
     assert isinstance(found, dict), "the arguments of a command are an object"
     return found
 
 
-def _value(type_name: str, value: Any, name: str) -> Any:
+def typed_value(type_name: str, value: Any, name: str) -> Any:
+    """A text, or texts in objects and lists, in the types of the schema; raises QmpError."""
     entity = schema()[type_name]
     kind = entity["meta-type"]
     if kind == "array" and isinstance(value, list):
-        return [_value(entity["element-type"], item, name) for item in value]
+        return [typed_value(entity["element-type"], item, name) for item in value]
     if kind == "alternate":
         return _alternative(entity["members"], value, name)
     if kind == "object" and isinstance(value, dict):
@@ -30,7 +31,7 @@ def _value(type_name: str, value: Any, name: str) -> Any:
 def _alternative(members: list[dict[str, Any]], value: Any, name: str) -> Any:
     if isinstance(value, dict):
         objects = (m["type"] for m in members if schema()[m["type"]]["meta-type"] == "object")
-        return _value(next(objects), value, name)
+        return typed_value(next(objects), value, name)
     return value
 
 
@@ -40,7 +41,8 @@ def _members(entity: Any, value: dict[str, Any]) -> dict[str, Any]:
         if variant["case"] == value.get(entity["tag"]):
             types |= {m["name"]: m["type"] for m in schema()[variant["type"]]["members"]}
     return {
-        key: _value(types[key], part, key) if key in types else part for key, part in value.items()
+        key: typed_value(types[key], part, key) if key in types else part
+        for key, part in value.items()
     }
 
 

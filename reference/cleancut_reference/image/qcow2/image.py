@@ -26,7 +26,7 @@ from cleancut_reference.image.qcow2.layout import (
     Geometry,
 )
 from cleancut_reference.image.qcow2.metadata import Metadata
-from cleancut_reference.image.store import Data
+from cleancut_reference.image.store import Data, is_zero
 
 
 def check_size(name: str, geometry: Geometry, size_bytes: int) -> None:
@@ -99,7 +99,7 @@ class Qcow2Image:
             piece = view[at : at + self.cluster_bytes]
             whole = bytes(piece).ljust(self.cluster_bytes, b"\0")
             cluster = (offset_bytes + at) // self.cluster_bytes
-            if whole.count(0) == len(whole):  # a zero cluster takes no space at all
+            if is_zero(whole):  # a zero cluster takes no space at all
                 self._clusters.zero(cluster, cluster + 1, keep_space=False)
             elif not self._clusters.write_compressed(cluster, whole):
                 self._clusters.write(offset_bytes + at, piece)
