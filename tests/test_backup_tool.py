@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from qemu.qmp import QMPClient
@@ -84,6 +85,7 @@ async def save_three_times(
             line = {"command-line": f'qemu-io {DRIVES[which]} "{write}"'}
             await qmp.execute("human-monitor-command", line)
 
+    await fail_twice(tool, qmp, folder)
     for kind in ("full", "incremental", "incremental"):
         await guests_write(qmp)
         content = {name: (place / f"{name}.img").read_bytes() for name in DRIVES}
@@ -93,3 +95,27 @@ async def save_three_times(
     await qmp.execute("quit")
     assert process.wait(30) == 0
     return content
+
+
+async def fail_twice(tool: Any, qmp: QMPClient, folder: Path) -> None:
+    """The second image cannot be made, or not be opened: nothing is left of the first."""
+    before: Any = await qmp.execute("query-named-block-nodes")
+    run = subprocess.run
+
+    def fails_for_the_second(command: list[str], check: bool) -> None:
+        wrong = ["--nonsense"] if f"{DRIVES[1]}.0" in " ".join(command) else []
+        run([*command, *wrong], check=check, stderr=subprocess.DEVNULL)
+
+    with (
+        patch.object(subprocess, "run", fails_for_the_second),
+        pytest.raises(tool.BackupError, match="status 1"),
+    ):
+        await tool.back_up(qmp, folder, DRIVES, "full")
+    assert not list(folder.iterdir())
+    null = {"driver": "null-co", "node-name": f"backup-{DRIVES[1]}"}
+    await qmp.execute("blockdev-add", null)
+    with pytest.raises(tool.ExecuteError, match="Duplicate nodes"):
+        await tool.back_up(qmp, folder, DRIVES, "full")
+    assert not list(folder.iterdir())
+    await qmp.execute("blockdev-del", {"node-name": null["node-name"]})
+    assert await qmp.execute("query-named-block-nodes") == before

@@ -47,6 +47,13 @@ def test_the_schema_is_that_of_qemu(tmp_path_factory: pytest.TempPathFactory) ->
             {entity["name"]: entity for entity in side.send(query)["return"]}
             for side in (both.ours, both.qemu)
         )
+        listed = [
+            {command["name"] for command in side.send({"execute": "query-commands"})["return"]}
+            for side in (both.ours, both.qemu)
+        ]
+    for names, entities in zip(listed, (ours, theirs), strict=True):
+        assert names == {n for n, each in entities.items() if each["meta-type"] == "command"}
+    assert listed[0] <= listed[1]
     compared: set[tuple[str, str]] = set()
     for name, entity in ours.items():
         if entity["meta-type"] in ("command", "event"):

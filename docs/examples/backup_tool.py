@@ -41,21 +41,37 @@ async def back_up(
         if bool(below) != (kind == "incremental"):
             raise BackupError(f"{drive}: {folder} has {len(below)} backups of it")
         images[drive] = folder / f"{drive}.{len(below)}.qcow2"
-    for drive, image in images.items():
-        create(image, known[drive]["image"]["virtual-size"], chain(folder, drive))
+        if images[drive].exists():
+            raise BackupError(f"{drive}: {images[drive]} is there already")
     try:
-        await add_nodes(qmp, images)
-        try:
-            await run_jobs(qmp, [a for d in drives for a in actions(d, kind, known[d])], during)
-        finally:
-            for drive in drives:
-                await qmp.execute("blockdev-del", {"node-name": f"backup-{drive}"})
+        for drive, image in images.items():
+            create(image, known[drive]["image"]["virtual-size"], chain(folder, drive))
+        planned = [action for drive in drives for action in actions(drive, kind, known[drive])]
+        await copy(qmp, images, planned, during)
     except (BackupError, ExecuteError):
         for image in images.values():
-            image.unlink()
+            image.unlink(missing_ok=True)
         if kind == "full":  # no increment may stand on a backup that is not there
             await forget(qmp, drives)
         raise
+
+
+async def copy(
+    qmp: QMPClient,
+    images: dict[str, Path],
+    planned: Sequence[dict[str, Any]],
+    during: During | None,
+) -> None:
+    """Open the targets, run the jobs, and close what has been opened."""
+    opened = []
+    try:
+        for drive, image in images.items():
+            await add_node(qmp, f"backup-{drive}", image)
+            opened.append(f"backup-{drive}")
+        await run_jobs(qmp, planned, during)
+    finally:
+        for node in opened:
+            await qmp.execute("blockdev-del", {"node-name": node})
 
 
 async def run_jobs(
@@ -107,19 +123,20 @@ async def media(qmp: QMPClient) -> dict[str, dict[str, Any]]:
     return {drive["device"]: drive["inserted"] for drive in drives if "inserted" in drive}
 
 
-async def add_nodes(qmp: QMPClient, images: dict[str, Path]) -> None:
-    """Open each drive's target."""
-    for drive, image in images.items():
-        file = {"driver": "file", "filename": str(image)}
-        node = {"driver": "qcow2", "node-name": f"backup-{drive}", "file": file}
-        await qmp.execute("blockdev-add", node)
+async def add_node(qmp: QMPClient, name: str, image: Path) -> None:
+    """Open a drive's target."""
+    file = {"driver": "file", "filename": str(image)}
+    await qmp.execute("blockdev-add", {"driver": "qcow2", "node-name": name, "file": file})
 
 
 def create(image: Path, size_bytes: int, below: Sequence[Path]) -> None:
-    """An empty image, above the newest of those that are there."""
+    """An empty image, above the newest of those that are there; raises BackupError."""
     backing = ["-b", str(below[-1]), "-F", "qcow2"] if below else []
     command = ["qemu-img", "create", "-q", "-f", "qcow2", *backing, str(image), str(size_bytes)]
-    subprocess.run(command, check=True)
+    try:
+        subprocess.run(command, check=True)
+    except subprocess.CalledProcessError as error:
+        raise BackupError(f"{image}: qemu-img ends with status {error.returncode}") from None
 
 
 def chain(folder: Path, drive: str) -> list[Path]:

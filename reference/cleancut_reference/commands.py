@@ -18,6 +18,7 @@ from cleancut_reference.introspection import served
 from cleancut_reference.jobs import ending, verbs
 from cleancut_reference.monitor import human_monitor_command
 from cleancut_reference.outputs import Event
+from cleancut_reference.qmp.session import NEGOTIATION
 from cleancut_reference.queries import (
     block_job_info,
     job_info,
@@ -117,15 +118,16 @@ def query_name(state: State, arguments: Arguments) -> Any:
 
 def query_qmp_schema(state: State, arguments: Arguments) -> Any:
     """What this server has of QMP's schema, and no more."""
-    return served([*COMMANDS, "qmp_capabilities"], state.profile.name)
+    return served([NEGOTIATION, *COMMANDS], state.profile.name)
 
 
 def query_commands(state: State, arguments: Arguments) -> Any:
     """The names of all commands."""
-    return [{"name": name} for name in COMMANDS if name in schema(state.profile.name)]
+    names = (NEGOTIATION, *COMMANDS)
+    return [{"name": name} for name in names if name in schema(state.profile.name)]
 
 
-#: Every command but `qmp_capabilities`, which belongs to the session.
+#: Every command but that of the session.
 COMMANDS: Final[dict[str, Callable[[State, Arguments], Any]]] = {
     "transaction": transaction,
     "blockdev-backup": blockdev_backup,

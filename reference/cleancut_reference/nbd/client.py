@@ -134,17 +134,19 @@ class Client:
         return None
 
     def _extents(self, request: Request, done: GuestDone) -> dict[str, list[Extent]]:
-        """What each context says of the range of a request."""
+        """What each context that was agreed upon says of the range of a request."""
         assert self._export is not None, "requests come after the handshake"
         hole = int(ExtentFlag.HOLE | ExtentFlag.ZERO)
-        found = {
-            ALLOCATION: [
-                (part.length_bytes, hole if part.status is Status.ZERO else 0)
-                for part in done.extents
-            ]
-        }
-        for bitmap in self._export.bitmaps:
-            found[BITMAP + bitmap.name] = _dirty_extents(bitmap, request)
+        bitmaps = {BITMAP + bitmap.name: bitmap for bitmap in self._export.bitmaps}
+        found: dict[str, list[Extent]] = {}
+        for name in self._transmission.contexts:
+            if name == ALLOCATION:
+                found[name] = [
+                    (part.length_bytes, hole if part.status is Status.ZERO else 0)
+                    for part in done.extents
+                ]
+            else:
+                found[name] = _dirty_extents(bitmaps[name], request)
         return found
 
     def hang_up(self) -> None:

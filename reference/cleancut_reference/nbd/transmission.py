@@ -64,6 +64,11 @@ class Transmission:
         self._terms = terms
         self._out = out
 
+    @property
+    def contexts(self) -> tuple[str, ...]:
+        """What the client is told of extents."""
+        return self._terms.contexts
+
     def run(self) -> Dialogue[Request, None]:
         """Yield what the client asks, until it disconnects. What cannot be is answered here."""
         while True:

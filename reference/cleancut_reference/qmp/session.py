@@ -18,6 +18,9 @@ _MEMBERS: Final = {
 }
 _OUT_OF_BAND: Final = _MEMBERS | {"exec-oob": (str, "a string")}
 
+#: The command that comes first, and that the session answers itself.
+NEGOTIATION: Final = "qmp_capabilities"
+
 #: What a client may enable: commands out of band.
 CAPABILITIES: Final = ("oob",)
 
@@ -57,16 +60,16 @@ class Session:
             return _check_out_of_band(request, self._profile)
         if "execute" not in request:
             raise generic("QMP input lacks member 'execute'")
-        if request["execute"] == "qmp_capabilities":
+        if request["execute"] == NEGOTIATION:
             return self._negotiate(request.get("arguments", {}))
         if not self._negotiated:
-            raise command_not_found("Expecting capabilities negotiation with 'qmp_capabilities'")
+            raise command_not_found(f"Expecting capabilities negotiation with '{NEGOTIATION}'")
         return None
 
     def _negotiate(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if self._negotiated:
             raise command_not_found("Capabilities negotiation is already complete, command ignored")
-        check_arguments("qmp_capabilities", arguments, self._profile)
+        check_arguments(NEGOTIATION, arguments, self._profile)
         if "oob" in arguments.get("enable", []):
             self._members = _OUT_OF_BAND
         self._negotiated = True
