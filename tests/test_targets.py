@@ -14,10 +14,12 @@ from junitparser import JUnitXml
 
 from cleancut_conformance import wire
 from cleancut_conformance.abilities import Abilities, lacks, needed
-from cleancut_conformance.baseline import parse_baseline
+from cleancut_conformance.baseline import BaselineError, parse_baseline
 from cleancut_conformance.case import load_suite
+from cleancut_conformance.judge import Finding
 from cleancut_conformance.targets import TargetError, choose
 from cleancut_conformance.targets.socket import Socket
+from cleancut_conformance.verdict import Result, Verdict
 
 pytestmark = pytest.mark.slow
 
@@ -256,3 +258,16 @@ def test_every_baseline_that_ships_can_be_read() -> None:
     assert {"qemu-7.2.yaml", "qsd-7.2.yaml"} <= set(names)
     for name in names:
         parse_baseline((folder / name).read_text(), name, load_suite())
+
+
+def test_a_table_in_a_baseline_stands_for_rows_that_deviate_now_and_then() -> None:
+    entry = "- {case: transaction/pair, clause: GUEST-LIVE-1, date: 2026-11-27, reason: at times"
+    with pytest.raises(BaselineError, match="'transaction/pair' is a table"):
+        parse_baseline(entry + "}", "b", load_suite())
+    known = parse_baseline(entry + ", sometimes: true}", "b", load_suite())
+    row = next(case for case in load_suite() if case.table == "transaction/pair")
+    for clause_id, verdict in (("GUEST-LIVE-1", Verdict.KNOWN), ("TX-FAIL-1", Verdict.FAIL)):
+        result = Result(row, Verdict.FAIL, findings=[Finding(1, clause_id, "hangs")])
+        known.apply(result)
+        assert result.verdict is verdict
+    assert known.outlived([Result(row, Verdict.PASS)]) == []

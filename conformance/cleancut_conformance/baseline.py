@@ -31,7 +31,7 @@ class BaselineError(ValueError):
 class Known:
     """This case is known to break this clause, for this reason; now and then, or each time."""
 
-    case: str
+    case: str  # or a table: now and then some of its rows do
     clause: str
     reason: str
     date: date
@@ -49,7 +49,8 @@ class Baseline:
         """Turn a failure that is listed into a known one."""
         if result.verdict is not Verdict.FAIL:
             return
-        known = {e.clause: e.reason for e in self.entries if e.case == result.case.id}
+        names = (result.case.id, result.case.name)
+        known = {e.clause: e.reason for e in self.entries if e.case in names}
         broken = [finding.clause for finding in result.findings]
         if known.keys() >= set(broken):
             result.verdict, result.reason = Verdict.KNOWN, known[broken[0]]
@@ -63,7 +64,7 @@ class Baseline:
 def parse_baseline(text: str, name: str, cases: tuple[Case, ...]) -> Baseline:
     """The baseline in a YAML text: case, clause, reason, date, and whether `sometimes`.
 
-    Raises BaselineError.
+    A table stands for its rows, of what occurs in some of them, sometimes. Raises BaselineError.
     """
     try:
         data = YAML(typ="safe").load(text) or []
@@ -71,11 +72,11 @@ def parse_baseline(text: str, name: str, cases: tuple[Case, ...]) -> Baseline:
         raise BaselineError(f"{name}: {' '.join(str(error).split())}") from None
     if not isinstance(data, list):
         raise BaselineError(f"{name}: it is no list")
-    ids = {case.id for case in cases}
-    return Baseline(name, tuple(_entry(item, name, ids) for item in data))
+    ids, tables = {case.id for case in cases}, {case.table for case in cases if case.table}
+    return Baseline(name, tuple(_entry(item, name, ids, tables) for item in data))
 
 
-def _entry(item: Any, name: str, ids: set[str]) -> Known:
+def _entry(item: Any, name: str, ids: set[str], tables: set[str]) -> Known:
     keys = {"case", "clause", "reason", "date"}
     sometimes = item.pop("sometimes", False) if isinstance(item, dict) else False
     if not isinstance(item, dict) or set(item) != keys or not all(map(str, item.values())):
@@ -84,7 +85,10 @@ def _entry(item: Any, name: str, ids: set[str]) -> Known:
         raise BaselineError(f"{name}: sometimes is true or false, not {sometimes!r}")
     if type(item["date"]) is not date:
         raise BaselineError(f"{name}: date is a day such as 2026-11-25, not {item['date']!r}")
-    if item["case"] not in ids:
+    if item["case"] in tables and not sometimes:
+        words = "is a table, of which an entry is of what occurs sometimes: true"
+        raise BaselineError(f"{name}: {item['case']!r} {words}")
+    if item["case"] not in ids | tables:
         raise BaselineError(f"{name}: no case {item['case']!r}")
     try:
         clause(item["clause"])
@@ -133,7 +137,8 @@ def update_baseline(path: Path, results: list[Result]) -> tuple[int, int]:
     added = 0
     for result in results:
         for finding in result.findings:
-            if (result.case.id, finding.clause) not in known:
+            listed = {(n, finding.clause) for n in (result.case.id, result.case.name)}
+            if not listed & known:
                 known.add((result.case.id, finding.clause))
                 entries.append(_new_entry(result.case.id, finding))
                 added += 1

@@ -25,16 +25,56 @@
     counter.textContent = `${runs} ${runs === 1 ? "run" : "runs"} shown`;
   }
 
-  function open() {
-    const found = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (!found) return;
-    const run = found.closest("details.run");
-    const hidden = found.closest("[hidden]");
-    if (hidden) hidden.hidden = false; // what a link names is shown whatever the filter says
-    if (run) run.open = true;
-    found.scrollIntoView();
+  // The dialogues of a case, inflated: of each run its part of the page, and the whole messages.
+  async function unpacked(number) {
+    const text = atob(document.getElementById(`pack-${number}`).textContent);
+    const bytes = Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return JSON.parse(await new Response(stream).text());
   }
 
+  function pretty(text) {
+    try {
+      return JSON.stringify(JSON.parse(text), null, 1);
+    } catch {
+      return text; // it was too long to be kept whole
+    }
+  }
+
+  const filling = new Map(); // run -> when its part of the page is there
+  function fill(run) {
+    if (!filling.has(run)) {
+      filling.set(run, unpacked(run.dataset.pack).then((runs) => {
+        const [body, wholes] = runs[run.dataset.place];
+        const part = document.createElement("div");
+        part.innerHTML = body.replaceAll("RUN_ID", run.id);
+        run.append(part);
+        for (const row of part.querySelectorAll(".log tr")) {
+          const whole = wholes[row.cells[0].textContent];
+          if (whole) row.dataset.whole = pretty(whole);
+        }
+      }));
+    }
+    return filling.get(run);
+  }
+
+  async function open() {
+    const name = decodeURIComponent(location.hash.slice(1));
+    const run = document.getElementById(name.split("-").slice(0, 4).join("-"))?.closest("details.run");
+    if (run) {
+      await fill(run);
+      run.open = true;
+    }
+    const found = name && document.getElementById(name);
+    if (!found) return;
+    const hidden = found.closest("[hidden]");
+    if (hidden) hidden.hidden = false; // what a link names is shown whatever the filter says
+    location.replace(location.hash); // it may not have been there when the link was followed
+  }
+
+  document.addEventListener("toggle", (event) => {
+    if (event.target.matches("details.run") && event.target.open) fill(event.target);
+  }, true);
   document.addEventListener("click", (event) => {
     const row = event.target.closest("tr[data-whole]");
     if (!row || getSelection().toString()) return;
