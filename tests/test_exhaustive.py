@@ -169,7 +169,7 @@ def containers(state: Any, seen: set[int]) -> Iterator[int]:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_state_that_was_frozen_goes_on_as_before(seed: int) -> None:
-    """And what is held twice is no container, which would be two afterwards."""
+    """And so does one that was put back; what is held twice is no container: they would be two."""
     choose = random.Random(seed)
     options = Options(2, 2, 2, 2, 1, "stop", grouped=bool(seed % 2), monitor=True)
     product = Product(options)
@@ -179,6 +179,13 @@ def test_a_state_that_was_frozen_goes_on_as_before(seed: int) -> None:
         held = list(containers(bench, set()))
         assert len(held) == len(set(held)), "a container is held twice"
         assert product.freezer.freeze(bench) == joint.engine
+        again = product.freezer.open(joint.engine)
+        for place, step in enumerate(again.state.steps()):
+            again.rewind()
+            again.state.take(step)
+            fresh = product.freezer.thaw(joint.engine)
+            fresh.take(fresh.steps()[place])
+            assert product.freezer.freeze(again.state) == product.freezer.freeze(fresh)
         taken = list(product.expand(joint))
         if not taken:
             break

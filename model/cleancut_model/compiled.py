@@ -4,9 +4,9 @@ States are tuples of small integers. Terms of z3 are printed as Python source on
 interpreted again.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import z3
@@ -21,7 +21,7 @@ from cleancut_spec.schedule import Label
 Values = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Compiled:
     """A finite model as Python functions; `labels[i]` is the label of action i."""
 
@@ -45,32 +45,40 @@ class Compiled:
 
         Where a drive has but one request or copy at once, there is no list of them.
         """
-        found: dict[str, Any] = {}
-        for (name, index), value in zip(self.names, state, strict=True):
+        return {name: _shown(shape, words, state) for name, shape, words in self.shapes}
+
+    @cached_property
+    def shapes(self) -> list[tuple[str, Any, Sequence[Hashable]]]:
+        """Of each variable the places of its values, nested as they are read, and their words."""
+        found: dict[str, tuple[str, Any, Sequence[Hashable]]] = {}
+        for place, (name, index) in enumerate(self.names):
             field = self.protocol.m.fields[name]
-            shown = _show(field.sort.names, field.sort.name, value)
             single = [s.name in ("Request", "Worker") and len(s.values) == 1 for s in field.index]
             kept = [at for at, alone in zip(index, single, strict=True) if not alone]
+            shape = found.setdefault(name, (name, [], _words(field.sort.names, field.sort.name)))[1]
+            for _ in kept[:-1]:
+                if kept[-1] == 0:
+                    shape.append([])
+                shape = shape[-1]
+            shape.append(place)
             if not kept:
-                found[name] = shown
-            elif len(kept) == 1:
-                found.setdefault(name, []).append(shown)
-            else:
-                rows = found.setdefault(name, [])
-                if kept[1] == 0:
-                    rows.append([])
-                rows[kept[0]].append(shown)
-        return found
+                found[name] = (name, place, found[name][2])
+        return list(found.values())
 
 
-def _show(names: list[str], sort: str, value: int) -> Hashable:
+def _shown(shape: Any, words: Sequence[Hashable], state: Values) -> Any:
+    """The values at these places, as they are read."""
+    if isinstance(shape, list):
+        return [_shown(each, words, state) for each in shape]
+    return words[state[shape]] if words else state[shape]
+
+
+def _words(names: list[str], sort: str) -> Sequence[Hashable]:
+    """What a sort's values are called; nothing for numbers."""
     if sort == "Bool":
-        return bool(value)
-    return (
-        names[value]
-        if sort in ("Tx", "Job", "Event", "Guest", "Copy", "Extent", "Change")
-        else value
-    )
+        return (False, True)
+    named = sort in ("Tx", "Job", "Event", "Guest", "Copy", "Extent", "Change")
+    return names if named else ()
 
 
 @cache

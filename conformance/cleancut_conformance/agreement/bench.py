@@ -204,7 +204,7 @@ class Bench:
     def command(self, name: str, **arguments: Any) -> bool:
         """The client's command is taken up at once; false if it is refused."""
         self.engine.receive({"execute": name, "arguments": arguments})
-        label = self.engine.take(self.steps()[0])
+        label = self.engine.take(next(self.engine.steps()))
         begins = Label("begin") if name in BEGINNING else None
         assert label in (begins, None), f"{name} is called {label}"
         assert label or not begins or self.engine.current is None, f"{name} begins without a label"

@@ -59,8 +59,10 @@ def agree_command(
     if as_json:
         print(json.dumps(rows, indent=1))
     else:
-        states, steps = (sum(int(row[key]) for row in rows) for key in ("states", "steps"))
-        print(f"\n{states:,} states and {steps:,} steps of the engine in {len(rows)} instances")
+        total = {key: sum(row[key] for row in rows) for key in ("states", "steps", "processor_s")}
+        rate = _rate(total["steps"], total["processor_s"])
+        print(f"\n{total['states']:,} states and {total['steps']:,} steps of the engine", end=" ")
+        print(f"in {len(rows)} instances, {rate}")
     return worst
 
 
@@ -117,10 +119,9 @@ def _print(
 ) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{name}[/] {options.describe()}".strip())
-    rate = found.steps / max(found.processor_s, 1e-9)
     console.print(
         f"   engine: {found.states:,} states, {found.steps:,} steps, {found.refusals:,} refused "
-        f"commands, in {found.seconds:.1f} s ({rate:,.0f} steps a second of a core)"
+        f"commands, in {found.seconds:.1f} s, {_rate(found.steps, found.processor_s)}"
     )
     if found.disagreement:
         console.print(f"   [bold red]they part[/] after {len(found.schedule)} steps:")
@@ -138,6 +139,10 @@ def _print(
     console.print(f"   model: {expected[0]:,} states, {expected[1]:,} steps; of these {mine} seen")
     for action, count in found.left_out.most_common():
         console.print(f"   [bold red]only the model[/] takes {action}: {count:,} steps")
+
+
+def _rate(steps: int, processor_s: float) -> str:
+    return f"{steps / max(processor_s, 1e-9):,.0f} steps per second and core"
 
 
 def _row(

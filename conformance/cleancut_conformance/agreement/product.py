@@ -7,16 +7,23 @@ after it.
 """
 
 import itertools
+import marshal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from hashlib import blake2b
 from typing import Any, Final
 
 import cleancut_reference
 import cleancut_spec
 from cleancut_conformance.agreement.abstraction import abstract, parted
 from cleancut_conformance.agreement.bench import AT_LAST, AT_ONCE, Bench, TinyDisk, TinyImage, build
-from cleancut_conformance.agreement.freezing import Freezer, classes_of
+from cleancut_conformance.agreement.freezing import (
+    MARSHAL_VERSION,
+    Freezer,
+    Thawed,
+    classes_of,
+)
 from cleancut_model.compiled import Compiled, Values, compile_model
 from cleancut_model.options import Options
 from cleancut_reference.block.request import Op
@@ -60,13 +67,16 @@ CAN_FAIL: Final = (Op.READ, Op.WRITE, Op.OPEN)
 #: What the model allows: by label and value, the numbers of actions and the states after them.
 Allowed = dict[tuple[Label, int | None], list[tuple[int, Values]]]
 
+Digest = bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """A state of both."""
+    """A state of both; the digest has 16 bytes, so that no two of a search are confused."""
 
     engine: bytes
     model: Values
+    digest: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,8 @@ class Product:
             TinyImage,
         ]
         self.freezer = Freezer(classes, IGNORED, CONSTANT)
-        self._spare: Bench | None = None  # in the state from which steps are taken
+        self._labels = [replace(label, request=None) for label in self.model.labels]
+        self._compared: set[Digest] = set()  # states that were found to be equal on both sides
         self._commands = sorted({label.name for label in self.model.labels} & COMMANDS.keys())
         self._read = cache(self.model.read)
         self._allowed = cache(self._successors)
@@ -126,15 +137,24 @@ class Product:
 
     def _successors(self, state: Values) -> Allowed:
         """By label and value; of several copies at once the labels do not say which one steps."""
-        arguments, labels = self.model.arguments, self.model.labels
+        arguments, labels = self.model.arguments, self._labels
         found: Allowed = {}
         for number, after in self.model.successors(state):
-            label = replace(labels[number], request=None)
-            found.setdefault((label, arguments[number].get("v")), []).append((number, after))
+            key = labels[number], arguments[number].get("v")
+            found.setdefault(key, []).append((number, after))
         return found
 
     def _joint(self, bench: Bench, model: Values, what: str) -> Joint:
         """The pair, if both are in the same state."""
+        frozen = self.freezer.freeze(bench)
+        told = frozen + marshal.dumps(model, MARSHAL_VERSION)
+        joint = Joint(frozen, model, blake2b(told, digest_size=16).digest())
+        if joint.digest not in self._compared:
+            self._compare(bench, model, what)
+            self._compared.add(joint.digest)
+        return joint
+
+    def _compare(self, bench: Bench, model: Values, what: str) -> None:
         mine, theirs = abstract(bench, self.options), self._read(model)
         if name := parted(mine, theirs):
             raise Disagreement(
@@ -142,7 +162,6 @@ class Product:
             )
         if misled := bench.misled():
             raise Disagreement(f"{what}: {misled}")
-        return Joint(self.freezer.freeze(bench), model)
 
     def expand(self, joint: Joint) -> Iterator[Taken]:
         """Every step of both; raises Disagreement."""
@@ -152,28 +171,26 @@ class Product:
             raise Disagreement(f"the engine's own assertion fails: {error}") from error
 
     def _expand(self, joint: Joint) -> Iterator[Taken]:
-        bench: Bench = self.freezer.thaw(joint.engine)
+        thawed = self.freezer.open(joint.engine)
+        bench: Bench = thawed.state
         allowed = self._allowed(joint.model)
         steps = bench.steps()
         self._compare_offers(steps, allowed.keys())
         self._check_refusals(joint, bench, {label for label, _ in allowed})
-        self._spare = bench
         idle = bench.engine.current is None
-        for place, step in enumerate(steps):
+        for step in steps:
             for errno in self._outcomes(step, allowed):
-                yield from self._step(joint, place, errno)
+                thawed.rewind()
+                yield from self._step(joint, bench, step, errno)
+        thawed.rewind()
         for label, value in allowed:
             if not STEPS[label.name].by_client or not (idle or label.name == "guest_write"):
                 continue
             if label.name == "begin":
-                yield from self._begin(joint)
+                yield from self._begin(joint, thawed)
             else:
-                yield from self._client(joint, label, value)
-
-    def _bench(self, joint: Joint) -> Bench:
-        """The engine in this state, which is the one that is being expanded."""
-        bench, self._spare = self._spare, None
-        return bench or self.freezer.thaw(joint.engine)
+                yield from self._client(joint, bench, label, value)
+            thawed.rewind()
 
     def _compare_offers(self, steps: list[Step], allowed: Any) -> None:
         labels = (step.label for step in steps if step.label is not None)
@@ -201,9 +218,7 @@ class Product:
             if same and label.cluster == step.label.cluster:
                 yield label.errno or "EIO"
 
-    def _step(self, joint: Joint, place: int, errno: str) -> Iterator[Taken]:
-        bench = self._bench(joint)
-        step = bench.steps()[place]
+    def _step(self, joint: Joint, bench: Bench, step: Step, errno: str) -> Iterator[Taken]:
         label = bench.take(step, errno)
         if label is None:
             words = f"a silent step of {step.io}"
@@ -211,16 +226,17 @@ class Product:
         else:
             yield from self._followed(joint, bench, label, None)
 
-    def _begin(self, joint: Joint) -> Iterator[Taken]:
+    def _begin(self, joint: Joint, thawed: Thawed) -> Iterator[Taken]:
         """The transaction as it is meant, and with an action that is refused, early or late."""
         ways = [(None, AT_ONCE), *itertools.product(range(self.options.drives), (AT_ONCE, AT_LAST))]
         for refused, by in ways:
-            bench = self._bench(joint)
-            bench.begin(self.options, refused, by)
-            yield from self._followed(joint, bench, Label("begin"), None)
+            thawed.rewind()
+            thawed.state.begin(self.options, refused, by)
+            yield from self._followed(joint, thawed.state, Label("begin"), None)
 
-    def _client(self, joint: Joint, label: Label, value: int | None) -> Iterator[Taken]:
-        bench = self._bench(joint)
+    def _client(
+        self, joint: Joint, bench: Bench, label: Label, value: int | None
+    ) -> Iterator[Taken]:
         if not give(bench, label, value):
             raise Disagreement(f"{label} is allowed by the model, and refused by the engine")
         if label.name in ANSWERED_LATER:

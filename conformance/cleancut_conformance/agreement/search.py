@@ -1,22 +1,20 @@
 """Every schedule of the engine, side by side with the model, in several processes."""
 
-import marshal
 import multiprocessing
+import os
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from multiprocessing.pool import Pool
 from typing import Final
 
-from cleancut_conformance.agreement.freezing import MARSHAL_VERSION
-from cleancut_conformance.agreement.product import Disagreement, Joint, Product
+from cleancut_conformance.agreement.product import Digest, Disagreement, Joint, Product
 from cleancut_model.compiled import Values, compile_model
 from cleancut_model.options import Options
 
 Progress = Callable[[int, int], None]  # states of the engine, steps
-Digest = bytes
 BATCH: Final = 64
 
 
@@ -30,7 +28,7 @@ class Agreement:
     model_states: int = 0
     model_steps: int = 0
     seconds: float = 0.0
-    processor_s: float = 0.0  # of all processes, in the steps
+    processor_s: float = 0.0  # of all processes, while the engine's steps were followed
     limit: bool = False  # it ended before its end
     disagreement: str = ""
     schedule: list[str] = field(default_factory=list)  # to where they part
@@ -48,43 +46,33 @@ class _Found:
 
     steps: int = 0
     refusals: int = 0
-    processor_s: float = 0.0
     new: list[tuple[Digest, Digest, str, Joint]] = field(default_factory=list)
     pairs: set[tuple[Values, int]] = field(default_factory=set)  # the model's steps
     disagreement: tuple[Digest, str] | None = None
-
-
-def digest(joint: Joint) -> Digest:
-    """A number for a state: 16 bytes, so that no two of a search are confused."""
-    return blake2b(
-        joint.engine + marshal.dumps(joint.model, MARSHAL_VERSION), digest_size=16
-    ).digest()
 
 
 _product: Product | None = None
 _told: set[Digest] = set()  # by this process
 
 
-def _begin(options: Options) -> None:
+def _begin() -> None:
     """In a new process: Ctrl-C is the parent's business, which ends this one."""
-    global _product
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _product = Product(options)
     _told.clear()
 
 
 def _expand(batch: list[Joint]) -> _Found:
     assert _product is not None
-    found, started = _Found(), time.process_time()
+    found = _Found()
     for joint in batch:
-        origin = digest(joint)
+        origin = joint.digest
         try:
             for taken in _product.expand(joint):
                 found.steps += not taken.alike
                 if taken.action is not None:
                     found.pairs.add((joint.model, taken.action))
-                key = digest(taken.after)
+                key = taken.after.digest
                 if key not in _told:
                     _told.add(key)
                     found.new.append((key, origin, taken.what, taken.after))
@@ -92,7 +80,6 @@ def _expand(batch: list[Joint]) -> _Found:
             found.disagreement = origin, str(error)
             break
     found.refusals, _product.refusals = _product.refusals, 0
-    found.processor_s = time.process_time() - started
     return found
 
 
@@ -100,19 +87,34 @@ class _Search:
     """A search in the making: what is known of all processes."""
 
     def __init__(self, options: Options) -> None:
-        first = Product(options).first()
+        global _product
+        _product = Product(options)  # which the other processes have, too
+        first = _product.first()
         self.result = Agreement()
         self.level = [first]
-        self._origins: dict[Digest, tuple[Digest, str] | None] = {digest(first): None}
+        self._origins: dict[Digest, tuple[Digest, str] | None] = {first.digest: None}
         self._model_states = {first.model}
         self._pairs: set[tuple[Values, int]] = set()
+
+    def run(self, pool: Pool, max_states: int, progress: Progress | None) -> None:
+        """Level by level, until nothing is new, the two part, or there are too many states."""
+        result, level = self.result, self.level
+        while level and not result.disagreement and not result.limit:
+            following: list[Joint] = []
+            for found in pool.imap_unordered(_expand, _batches(level)):
+                self.add(found, following)
+                if progress is not None:
+                    progress(result.states, result.steps)
+                result.limit = bool(max_states) and result.states > max_states
+                if result.limit or result.disagreement:
+                    break
+            level = following
 
     def add(self, found: _Found, following: list[Joint]) -> None:
         """What a batch has led to."""
         result = self.result
         result.steps += found.steps
         result.refusals += found.refusals
-        result.processor_s += found.processor_s
         self._pairs |= found.pairs
         for key, origin, what, joint in found.new:
             if key not in self._origins:
@@ -154,18 +156,11 @@ def agree(
         search = _Search(options)
     except Disagreement as error:
         return Agreement(disagreement=str(error))
-    result, level = search.result, search.level
-    with multiprocessing.get_context("fork").Pool(processes, _begin, (options,)) as pool:
-        while level and not result.disagreement and not result.limit:
-            following: list[Joint] = []
-            for found in pool.imap_unordered(_expand, _batches(level)):
-                search.add(found, following)
-                if progress is not None:
-                    progress(result.states, result.steps)
-                result.limit = bool(max_states) and result.states > max_states
-                if result.limit or result.disagreement:
-                    break
-            level = following
+    result, before_s = search.result, _processor_s()
+    with multiprocessing.get_context("fork").Pool(processes, _begin) as pool:
+        search.run(pool, max_states, progress)
+    pool.join()
+    result.processor_s = _processor_s() - before_s
     if not result.limit and not result.disagreement:
         result.left_out = search.left_out(options)
     result.seconds = time.monotonic() - started
@@ -174,3 +169,9 @@ def agree(
 
 def _batches(level: list[Joint]) -> Iterator[list[Joint]]:
     return (level[at : at + BATCH] for at in range(0, len(level), BATCH))
+
+
+def _processor_s() -> float:
+    """What this process and those that it has ended have had of the cores."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
