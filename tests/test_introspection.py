@@ -7,15 +7,8 @@ import pytest
 
 from cleancut_reference.commands import COMMANDS
 from cleancut_reference.introspection import served
+from tests.dialogues.schemas import Comparison
 from tests.pair import needs_qemu, pair
-
-Schema = dict[str, dict[str, Any]]
-
-#: Where the server offers fewer cases than QEMU.
-NARROWED = {
-    "blockdev-add-arg", "blockdev-create-arg.options", "object-add-arg",
-    "query-blockstats-ret.driver-specific",
-}  # fmt: skip
 
 
 def test_every_type_that_is_used_is_served() -> None:
@@ -54,39 +47,6 @@ def test_the_schema_is_that_of_qemu(tmp_path_factory: pytest.TempPathFactory) ->
     for names, entities in zip(listed, (ours, theirs), strict=True):
         assert names == {n for n, each in entities.items() if each["meta-type"] == "command"}
     assert listed[0] <= listed[1]
-    compared: set[tuple[str, str]] = set()
-    for name, entity in ours.items():
-        if entity["meta-type"] in ("command", "event"):
-            compare(ours, theirs, name, name, compared)
-    assert len(compared) > 100
-
-
-def compare(
-    ours: Schema, theirs: Schema, mine: str, other: str, compared: set[tuple[str, str]]
-) -> None:
-    """The two entities are the same but for the names of types."""
-    if (mine, other) in compared:
-        return
-    compared.add((mine, other))
-    left, right = ours[mine], theirs[other]
-    assert left["meta-type"] == right["meta-type"], mine
-    for key in ("json-type", "tag", "features", "allow-oob"):
-        assert left.get(key) == right.get(key), (mine, key)
-    for key in ("arg-type", "ret-type", "element-type"):
-        assert (key in left) == (key in right), (mine, key)
-        if key in left:
-            compare(ours, theirs, left[key], right[key], compared)
-    narrowed = mine in NARROWED or mine.rpartition(".")[0] in NARROWED
-    for part, key in (("members", "name"), ("variants", "case")):
-        mine_by = {item.get(key, at): item for at, item in enumerate(left.get(part, []))}
-        other_by = {item.get(key, at): item for at, item in enumerate(right.get(part, []))}
-        if narrowed and (part == "variants" or left["meta-type"] == "enum"):
-            assert mine_by.keys() <= other_by.keys(), mine
-        else:
-            assert list(mine_by) == list(other_by), mine
-        for at, item in mine_by.items():
-            assert {k: v for k, v in item.items() if k != "type"} == {
-                k: v for k, v in other_by[at].items() if k != "type"
-            }, (mine, at)
-            if "type" in item:
-                compare(ours, theirs, item["type"], other_by[at]["type"], compared)
+    comparison = Comparison(ours, theirs)
+    assert not list(comparison.differences())
+    assert len(comparison.compared) > 100

@@ -11,8 +11,9 @@ from typing import Any
 from cleancut_reference.schedule import Choose, Fair
 
 from .given import lay_out
-from .player import InParallel, Player
+from .player import Player
 from .recording import DATA, Recording, files, order
+from .schedules import InParallel
 
 ORDERS = DATA / "event-orders-7.2.txt"
 #: As QEMU's jobs work, and as the server's do.

@@ -16,14 +16,17 @@ from typing import Any
 
 from cleancut_reference.assembly import assemble
 from cleancut_reference.commands import version
+from cleancut_reference.nbd.address import Listen, UnixAddress
 from cleancut_reference.outputs import Console, Event, GuestDone, Reply, Shutdown
 from cleancut_reference.qemu.plan import read_plan
 from cleancut_reference.qmp.session import CAPABILITIES, Session
-from cleancut_reference.schedule import Choose, Fair, Sources
+from cleancut_reference.schedule import Choose
 from cleancut_reference.state import Options
-from cleancut_reference.step import Step
 
+from .given import lay_out_later
+from .nbd_guest import NbdGuest
 from .recording import AUTOMATIC, IMAGES, Recording, is_pause, is_reply, masked
+from .schedules import Directed, InParallel
 
 STEP_NS = 200_000
 WORKERS = 64  # as QEMU's jobs have
@@ -45,18 +48,6 @@ class Played:
 _SHORTENED = re.compile(r"(A)\.\.\.\[\d+ chars\]")  # by the recorder: a text of 1 MiB
 
 
-class InParallel(Fair):
-    """Jobs begin all copies that they may before they end one, as QEMU's do."""
-
-    def __call__(self, sources: Sources) -> Step | None:
-        """The step to take; None if none is enabled."""
-        return super().__call__([iter(sorted(source, key=_begins_late)) for source in sources])
-
-
-def _begins_late(step: Step) -> bool:
-    return step.label is None or step.label.name != "copy_claim"
-
-
 class Player:
     """One dialogue, being held."""
 
@@ -68,7 +59,7 @@ class Player:
         self._machine._choose = choose = choose or InParallel()
         workers = WORKERS if isinstance(choose, InParallel) else 1
         self._machine.engine.state.options = Options(workers=workers)
-        self._machine.listen = lambda _: None
+        self._machine.listen = self._listen
         self._recording = recording
         self._folder = folder
         self._session = Session()
@@ -76,7 +67,10 @@ class Player:
         self._asked: list[Any] = []
         self._names: dict[str, str] = {}
         self._said = 0  # by the engine
+        self._guest: NbdGuest | None = None
         self.played = Played()
+        if isinstance(choose, Directed):
+            choose.marks = self.played.marks
 
     def play(self) -> Played:
         """Hold the dialogue to its end."""
@@ -132,6 +126,8 @@ class Player:
                     self.played.replies.append((self._asked.pop(0), self.played.messages[-1]))
                 case Event(name, data):
                     self._hear({"event": name} | ({"data": data} if data else {}))
+                case GuestDone() if self._guest is not None and self._guest.finished(output):
+                    pass
                 case GuestDone(console=text) | Console(text=text):
                     self.played.printed += text.splitlines()[:1]
                 case Shutdown():
@@ -147,6 +143,11 @@ class Player:
     def _hear(self, message: dict[str, Any]) -> None:
         self._said += not is_pause(message)
         self.played.messages.append(masked(json.loads(json.dumps(message)), str(self._folder)))
+
+    def _listen(self, request: Listen) -> None:
+        """Nobody comes by a socket, but its name is there."""
+        if isinstance(request.address, UnixAddress):
+            Path(request.address.path).touch()
 
     def _send(self, record: dict[str, Any]) -> None:
         self.played.marks.append(len(self.played.messages))
@@ -168,13 +169,30 @@ class Player:
                 content = path.read_bytes()
                 seen |= {"size": len(content), "md5": hashlib.md5(content).hexdigest()}
             self.played.looks.append(({key: recorded.get(key) for key in seen}, seen))
+        elif "qemu-io" in note:
+            self.played.looks.append((_without_speed(note["out"]), self._by_nbd(*note["qemu-io"])))
         elif "ls" in note:
             names = sorted(path.name for path in self._folder.iterdir())
             self.played.looks.append(({"ls": note["ls"]}, {"ls": names}))
+            lay_out_later(self._recording, self._folder)
         elif "qemu-img" in note and note["qemu-img"][0] in ("create", "map"):
             out = self._qemu_img(*note["qemu-img"])
             if note["qemu-img"][0] == "map":
                 self.played.looks.append((_without_offsets(note["out"]), _without_offsets(out)))
+
+    def _by_nbd(self, _: str, url: str, *lines: str) -> list[str]:
+        """Do what qemu-io did, as a client of an export."""
+        self._guest = guest = NbdGuest(self._machine.engine.state, url, self._work)
+        out = "".join(guest.qemu_io(line) for line in lines)
+        guest.hang_up()
+        return _without_speed(out)
+
+    def _work(self) -> None:
+        """Let the engine go on for a step; time passes."""
+        self._now_ns += STEP_NS
+        self._machine.engine.advance(self._now_ns)
+        self._machine.step()
+        self._collect()
 
     def _qemu_img(self, *arguments: str) -> str:
         command = ["qemu-img", *arguments]
@@ -192,6 +210,10 @@ def _named_alike(recorded: Any, said: Any) -> Iterator[tuple[str, str]]:
             yield from _named_alike(one, other)
     elif all(isinstance(name, str) and AUTOMATIC.fullmatch(name) for name in (recorded, said)):
         yield recorded, said
+
+
+def _without_speed(out: str) -> list[str]:
+    return [line.partition("; ")[0] for line in out.splitlines()]
 
 
 def _without_offsets(map_output: str) -> Any:

@@ -82,24 +82,28 @@ def is_pause(message: Any) -> bool:
     return message.get("data", {}).get("status") in ("paused", "running")
 
 
-def last_words(messages: list[Any]) -> dict[str, list[Any]]:
-    """The events of each job, and those of none, but for pauses that nobody asked for.
+def words(messages: list[Any]) -> dict[str, list[tuple[Any, int]]]:
+    """The events of each job, and those of none, but for pauses that nobody asked for, each with
+    its place among the messages.
 
     An error that is ignored repeats as often as time allows; it counts once.
     """
-    found: dict[str, list[Any]] = {}
-    for message in messages:
-        if "event" not in message:
-            continue
-        if is_pause(message):
+    found: dict[str, list[tuple[Any, int]]] = {}
+    for index, message in enumerate(messages):
+        if "event" not in message or is_pause(message):
             continue
         data = message.get("data", {})
         name = str(data.get("id") or data.get("device") or "")
         told = {"event": message["event"], **({"data": data} if data else {})}
         events = found.setdefault(name, [])
-        if told not in events[-1:]:
-            events.append(told)
+        if not events or told != events[-1][0]:
+            events.append((told, index))
     return found
+
+
+def last_words(messages: list[Any]) -> dict[str, list[Any]]:
+    """The same without places."""
+    return {name: [told for told, _ in events] for name, events in words(messages).items()}
 
 
 def order(messages: list[Any]) -> str:
