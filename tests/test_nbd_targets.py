@@ -245,6 +245,29 @@ def hang(client: socket.socket, request: bytes) -> None:
     client.close()
 
 
+def test_a_server_that_hangs_holds_up_nobody_else(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def hang_on(client: socket.socket, request: bytes) -> None:
+        over.wait(10)
+        client.close()
+
+    (tmp_path / "f").mkdir()
+    with (
+        strange_server(tmp_path / "f" / "s", hang_on),
+        serving("reference", tmp_path / "f") as server,
+    ):
+        existing = {"device": "d0", "mode": "existing", "format": "raw", "sync": "full"}
+        server("drive-backup", target="nbd:unix:s", **existing)
+        server("drive-backup", device="d1", target="t", sync="full", format="raw")
+        assert server.wait_for("BLOCK_JOB_COMPLETED")[0]["device"] == "d1"
+        assert [job["id"] for job in server("query-jobs")] == ["d0"]
+        assert len(server("query-block")) == 3
+        over.set()
+        ends = server.wait_for("BLOCK_JOB_COMPLETED", 2)
+        assert ends[1]["error"] == "Input/output error"
+
+
 def die(client: socket.socket, request: bytes) -> None:
     client.close()
 

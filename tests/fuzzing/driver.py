@@ -22,6 +22,8 @@ from cleancut_reference.state import Clock, Options
 from cleancut_spec.profiles import PROFILES
 from cleancut_spec.trace import Record
 
+from .exports import Exports
+
 SIZES_BYTES: Final = {"d0": 5 * 65536, "d1": 3 * 65536 + 512}
 MOST_STEPS: Final = 200_000
 PATIENCE_NS: Final = 10_000_000_000  # what is to be retried for ever need not end
@@ -65,6 +67,7 @@ class Dialogue:
         workers = 1 + seed % 3
         options = Options(max_chunk_bytes=CLUSTER_BYTES, workers=workers)  # jobs last a while
         self.machine.engine.state.options = options
+        self.machine.disk._servers = Exports([*SIZES_BYTES.values()])
         self.machine.listen = lambda _: None  # nobody comes, but exports are there
         self._judge = Judge()
         self._session = Session(profile)

@@ -8,16 +8,21 @@ from hypothesis import strategies as st
 from cleancut_reference.commands import COMMANDS
 from cleancut_reference.introspection import served
 
+from . import exports
+
 Entity = dict[str, Any]
 
 DRIVES: Final = ("d0", "d1")
 NODES: Final = ("n0", "n1", "q0", "bad", "m0", "m1")
 BITMAPS: Final = ("b0", "b1")
 FILES: Final = ("t0", "t1", "q0.qcow2", "d0.img", "no/such")
+EXPORTS: Final = tuple(f"nbd:unix:{exports.SOCKET}:exportname={each}" for each in exports.NAMES)
 #: What a text may be, by the name of its member; else any name.
 _TEXTS: Final[dict[str, tuple[str, ...]]] = {
     "device": (*DRIVES, *NODES[:2]), "node": (*DRIVES, *NODES[:2]), "node-name": NODES,
-    "name": BITMAPS, "bitmap": BITMAPS, "target": (*FILES, *NODES, *BITMAPS), "filename": FILES,
+    "name": BITMAPS, "bitmap": BITMAPS, "target": (*FILES, *NODES, *BITMAPS, *EXPORTS),
+    "path": (exports.SOCKET, "no/such"),
+    "export": exports.NAMES, "filename": FILES,
     "format": ("raw", "qcow2"), "job-id": ("j0", "d0"), "id": ("j0", *DRIVES, "g"),
     "snapshot-file": ("s0", "s1"), "throttle-group": ("g",), "driver": ("virtio-blk-pci",),
     "drive": DRIVES,
