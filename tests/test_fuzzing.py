@@ -102,3 +102,13 @@ def test_a_write_that_outlives_a_cancelled_job_needs_no_copy() -> None:
         ]
         for seed in range(20):
             hold(dialogue, "7.2", seed, foretold=True)
+
+
+@pytest.mark.parametrize(
+    ("verb", "more"),
+    [("set-speed", {"speed": True}), ("set-speed", {"speed": 2**63}), ("cancel", {"force": 0})],
+)
+def test_what_is_ill_typed_is_refused_before_the_job_is_looked_for(verb: str, more: Any) -> None:
+    """Found by a long run: the judge took a switch for a speed."""
+    ask = {"execute": f"block-job-{verb}", "arguments": {"device": "d0"} | more}
+    hold([(ask, 1000)], "7.2", 0, foretold=False)

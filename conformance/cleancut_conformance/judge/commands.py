@@ -231,7 +231,9 @@ def _well_formed(command: Command) -> bool:
     by_id = not command.of_block_job or command.verb in ("finalize", "dismiss")
     wanted = {"id" if by_id else "device"}
     wanted |= {"speed"} if command.verb == "set-speed" else set()
-    kinds = isinstance(command.arguments.get("speed", 0), int)
+    speed = command.arguments.get("speed", 0)
+    switch = type(command.arguments.get("force", False)) is bool
+    kinds = type(speed) is int and -(2**63) <= speed < 2**63 and switch
     allowed = wanted | ({"force"} if command.name == "block-job-cancel" else set())
     texts = all(isinstance(command.arguments.get(k), str) for k in wanted - {"speed"})
     return wanted <= command.arguments.keys() <= allowed and kinds and texts

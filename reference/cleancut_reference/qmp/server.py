@@ -30,6 +30,7 @@ MAX_TURN_NS: Final = 2_000_000  # then the sockets have their turn
 MAX_TURN_STEPS: Final = 100_000  # the same without time, since a job may go on for ever
 READ_BYTES: Final = 1 << 16
 MAX_UNSENT_BYTES: Final = 64 << 20
+QUIT_GRACE_S: Final = 5.0  # for other servers to answer what is under way
 
 
 class Server:
@@ -42,6 +43,7 @@ class Server:
         self._writer: asyncio.StreamWriter | None = None
         self._work = asyncio.Event()
         self._ended = False
+        self._leaving = False
         self._nbd = NbdServer(machine.engine.state, self._work.set)
         machine.listen = self._nbd.listen
 
@@ -73,6 +75,9 @@ class Server:
         while not self._ended:
             busy = self._turn() if real else self._turn_without_time()
             self._send_outputs()
+            if engine.state.quitting and not self._leaving:
+                self._leaving = True
+                self._loop.call_later(QUIT_GRACE_S, self._machine.disk.hang_up)
             if busy:
                 await asyncio.sleep(0)
             else:
