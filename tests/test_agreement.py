@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from cleancut_conformance.agreement.abstraction import GUEST, TX, job_state
 from cleancut_conformance.agreement.bench import final_of
-from cleancut_conformance.agreement.product import CAN_FAIL, COMMANDS
+from cleancut_conformance.agreement.product import CAN_FAIL
+from cleancut_conformance.client_steps import COMMANDS, command_of
 from cleancut_model.backup import Options as ModelOptions
 from cleancut_model.compiled import compile_model
 from cleancut_model.concrete import NotEnabled, Run
@@ -250,10 +251,9 @@ class Both:
 
     def client(self, name: str, drive: int) -> None:
         """A command of the client: the engine accepts it exactly if the model allows it."""
-        command, arguments = COMMANDS[name]
+        command, arguments = command_of(name, drive)
         replies = len(self.engine.replies())
-        key = "id" if name in ("finalize", "dismiss") else "device"
-        self.engine.execute(command, **{key: f"d{drive}"}, **arguments)
+        self.engine.execute(command, **arguments)
         self.engine.take(self.engine.steps()[0])
         current = self.engine.engine.current
         for step in list(current.steps(self.engine.state)) if current else []:

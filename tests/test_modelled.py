@@ -112,3 +112,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     rows = json.loads(capsys.readouterr().out)
     assert sum(row["impossible"] is not None for row in rows) == 1
     assert main(["judge", "--states", str(path)]) == 2
+    assert main(["judge", "--model", "--profile", "5.2", str(path)]) == 2
+    cut, both = tmp_path / "cut.jsonl", [str(broken), str(tmp_path / "cut.jsonl")]
+    cut.write_text("".join(f"{record.to_json()}\n" for record in records[:-1]))
+    for form in ([], ["--json"]):
+        assert main(["judge", "--model", *form, str(cut)]) == 3
+        assert main(["judge", "--model", *form, *both]) == 1

@@ -5,7 +5,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cleancut_conformance.case import Case
 from cleancut_conformance.images import look
 from cleancut_conformance.judge import Finding, Judge
 from cleancut_conformance.targets.base import Session, Setup
@@ -52,7 +51,7 @@ class Recorder:
         """A deviation that the runner has seen, at the newest record."""
         self.findings.append(Finding(len(self.records) - 1, clause, message))
 
-    def header(self, case: Case, session: Session) -> None:
+    def header(self, session: Session, case: str = "") -> None:
         """What is run on what."""
         drives = {
             name: None
@@ -65,13 +64,10 @@ class Recorder:
             for name, drive in session.setup.drives.items()
             if not drive.target
         }
-        note = {
-            "format": FORMAT,
-            "case": case.id,
-            "target": session.target.name,
-            "cmdline": session.command,
-            "drives": drives,
-        }
+        note: dict[str, Any] = {"format": FORMAT}
+        if case:
+            note["case"] = case
+        note |= {"target": session.target.name, "cmdline": session.command, "drives": drives}
         self.add("meta", note=note)
 
     def footer(self, status: int | None, verdict: str, errors: str) -> None:

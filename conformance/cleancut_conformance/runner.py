@@ -67,7 +67,7 @@ class _Run:
 
     def result(self) -> Result:
         """Take the steps, look at the images, and say what came out."""
-        self._recorder.header(self._case, self._session)
+        self._recorder.header(self._session, self._case.id)
         verdict, reason, silent = Verdict.PASS, "", False
         try:
             self._talk()

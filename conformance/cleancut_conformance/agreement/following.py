@@ -6,7 +6,8 @@ from typing import Any
 
 from cleancut_conformance.agreement.abstraction import abstract
 from cleancut_conformance.agreement.bench import Bench, build, in_order, transaction
-from cleancut_conformance.agreement.product import COMMANDS, give
+from cleancut_conformance.agreement.product import give
+from cleancut_conformance.client_steps import COMMANDS
 from cleancut_model.compiled import compile_model
 from cleancut_model.concrete import NotEnabled, Run, step_of
 from cleancut_model.lanes import Row

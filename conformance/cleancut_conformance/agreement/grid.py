@@ -14,7 +14,6 @@ from rich.markup import escape
 
 from cleancut_conformance.agreement.command import unfollowed
 from cleancut_conformance.agreement.mutants import (
-    Counterexample,
     apart,
     counterexample,
     on_right_engine,
@@ -100,12 +99,10 @@ def exploration(bug: str) -> Cell:
 
 def replay(bug: str) -> Cell:
     """The model's run on the wrong engine must break the clause, on the right one nothing."""
-    if bug in NOT_OF_THE_ENGINE:
-        return reason(NOT_OF_THE_ENGINE[bug])
     mutant = MUTANTS[bug]
     if mutant.no_replay:
         return reason(mutant.no_replay)
-    run_to_it: Counterexample = counterexample(bug)
+    run_to_it = counterexample(bug)
     wrong, right = on_wrong_engine(bug, run_to_it), on_right_engine(bug, run_to_it)
     if wrong.followed < len(run_to_it.moves):
         return Cell(False, f"stops at step {wrong.followed + 1}: {wrong.stopped}")
@@ -119,8 +116,6 @@ def replay(bug: str) -> Cell:
 
 def property_test(bug: str) -> Cell:
     """Random schedules of the wrong engine must part from the model."""
-    if bug in NOT_OF_THE_ENGINE:
-        return reason(NOT_OF_THE_ENGINE[bug])
     options = followed_instance(bug)
     if odd := unfollowed(options):
         return reason(f"the engine is not followed with {odd}")
@@ -132,8 +127,6 @@ def property_test(bug: str) -> Cell:
 
 def case(bug: str) -> Cell:
     """A case of the suite must fail on a server of the wrong engine."""
-    if bug in NOT_OF_THE_ENGINE:
-        return reason(NOT_OF_THE_ENGINE[bug])
     wrong = WRONG[MUTANTS[bug].engine]
     if not wrong.case:
         return reason(wrong.why_no_case)
@@ -154,6 +147,9 @@ COLUMNS: Final[dict[str, Callable[[str], Cell]]] = {
     "property": property_test,
     "case": case,
 }
+
+#: Columns that need no wrong engine.
+OF_THE_MODEL: Final = frozenset(("proof", "exploration"))
 
 
 def followed_instance(bug: str) -> Options:
@@ -218,11 +214,21 @@ def _cells(
         lines.append(line)
         for name in columns:
             yield line, name
-            try:
-                known = bug in MUTANTS or bug in NOT_OF_THE_ENGINE or name in ("proof", "explore")
-                line.cells[name] = COLUMNS[name](bug) if known else Cell(False, "no wrong engine")
-            except RuntimeError as error:
-                line.cells[name] = Cell(False, str(error).split("\n")[0])
+            line.cells[name] = cell(bug, name)
+
+
+def cell(bug: str, column: str) -> Cell:
+    """What comes of one way to look for a bug."""
+    if column not in OF_THE_MODEL and bug in NOT_OF_THE_ENGINE:
+        return reason(NOT_OF_THE_ENGINE[bug])
+    if column not in OF_THE_MODEL and bug not in MUTANTS:
+        return Cell(False, "no wrong engine")
+    try:
+        return COLUMNS[column](bug)
+    except (RuntimeError, TimeoutError) as error:
+        return Cell(False, str(error).split("\n")[0])
+    except EOFError:
+        return Cell(False, "the process of the wrong engine has died")
 
 
 def _print(lines: list[Line], columns: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ import multiprocessing
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Final, TypeVar
 
 from cleancut_conformance.agreement.staging import Staged, orders, stage
@@ -43,15 +44,17 @@ class Seen:
 
     followed: int = 0  # moves of the schedule, in all orders the same
     stopped: str = ""
-    order: str = ""  # that in which the clause was seen
-    clause: str = ""
-    message: str = ""
+    clause: str = ""  # that by which the bug is named
     clauses: set[str] = field(default_factory=set)  # all that were broken
 
 
 def counterexample(bug: str) -> Counterexample:
     """The shortest run of the model to a bug."""
-    options = replace(instance_of(bug), **(MUTANTS[bug].instance if bug in MUTANTS else {}))
+    return _shortest(replace(instance_of(bug), **(MUTANTS[bug].instance if bug in MUTANTS else {})))
+
+
+@cache
+def _shortest(options: Options) -> Counterexample:
     found = explore(options)
     moves = tuple(Move(*move) for move in zip(found.schedule, found.values, strict=True))
     return Counterexample(options, moves, found.broken)
@@ -77,13 +80,13 @@ def accepted(bug: str) -> set[str]:
 def look(run: Counterexample, wanted: set[str], *, refuse_next: bool) -> Seen:
     """Run a schedule on the engine as it is in this process, in all orders, until it is seen."""
     seen = Seen()
-    for name, order in orders():
+    for _, order in orders():
         staged: Staged = stage(run.right, run.moves, order, refuse_next=refuse_next)
         seen.followed, seen.stopped = staged.followed, staged.stopped
         seen.clauses |= staged.clauses()
         hit = next((f for f in staged.findings if f.clause in wanted), None)
         if hit is not None:
-            seen.order, seen.clause, seen.message = name, hit.clause, hit.message
+            seen.clause = hit.clause
             break
     return seen
 
@@ -114,6 +117,7 @@ def apart(patch: Callable[[], None], work: Callable[..., T], *given: Any, **more
 
     process = context.Process(target=run, daemon=True)
     process.start()
+    theirs.close()  # so that its end is seen if it says nothing
     try:
         if not ours.poll(ENDS_S):
             raise TimeoutError(f"nothing has come of it in {ENDS_S:g} s")

@@ -24,6 +24,7 @@ from cleancut_conformance.agreement.freezing import (
     Thawed,
     classes_of,
 )
+from cleancut_conformance.client_steps import COMMANDS, command_of
 from cleancut_model.compiled import Compiled, Values, compile_model
 from cleancut_model.options import Options
 from cleancut_reference.block.request import Op
@@ -49,16 +50,6 @@ IGNORED: Final[dict[tuple[type, str], Callable[[], Any]]] = {
 #: What an object of these classes holds never changes.
 CONSTANT: Final = frozenset({Settings, Scope, Sizes})
 
-#: The client's commands by label, each with its arguments.
-COMMANDS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    "pause": ("block-job-pause", {}),
-    "resume": ("block-job-resume", {}),
-    "cancel": ("block-job-cancel", {}),
-    "force_cancel": ("block-job-cancel", {"force": True}),
-    "set_speed": ("block-job-set-speed", {"speed": 0}),
-    "finalize": ("block-job-finalize", {}),
-    "dismiss": ("block-job-dismiss", {}),
-}
 #: Commands whose effect is a further step of the engine, which bears the label.
 ANSWERED_LATER: Final = frozenset({"finalize"})
 CAN_FAIL: Final = (Op.READ, Op.WRITE, Op.OPEN)
@@ -105,9 +96,8 @@ def give(bench: Bench, label: Label, value: int | None) -> bool:
     if label.name == "begin_again":
         bench.forget()
         return True
-    command, arguments = COMMANDS[label.name]
-    key = "id" if label.name in ("finalize", "dismiss") else "device"
-    return bench.command(command, **{key: f"d{label.drive}"}, **arguments)
+    command, arguments = command_of(label.name, label.drive)
+    return bench.command(command, **arguments)
 
 
 class Product:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from cleancut_conformance.agreement.bench import BITMAP, Bench, build, target_name
 from cleancut_conformance.agreement.following import CannotFollow, move_engine
+from cleancut_conformance.images import CLUSTER_BYTES, compress
 from cleancut_conformance.judge import Finding, Judge
 from cleancut_model.options import Options
 from cleancut_reference.commands import version
@@ -21,7 +22,6 @@ from cleancut_spec.profiles import PROFILES
 from cleancut_spec.schedule import Move
 from cleancut_spec.trace import FORMAT, Record
 
-CLUSTER_BYTES: Final = 65536
 VERSION: Final = "7.2"
 MOST_STEPS: Final = 400  # that a run goes on by itself
 FIRST_BYTE: Final = 0xD0  # what the drives hold at first; each guest's write has a byte of its own
@@ -219,23 +219,7 @@ class Stage(Bench):
         if content is None:
             self.add("observe", image=image, size_bytes=None, extents=[])
             return
-        starts = range(0, len(content), CLUSTER_BYTES)
-        cells = [(at, content[at : at + CLUSTER_BYTES]) for at in starts]
-        extents = [[at + n, 1, cell[n]] for at, cell in cells for n in _edges(cell)]
-        self.add("observe", image=image, size_bytes=len(content), extents=_joined(extents, content))
-
-
-def _edges(cell: bytearray) -> Iterator[int]:
-    """Where the bytes of a cluster change."""
-    yield 0
-    if cell.count(cell[0]) != len(cell):
-        yield from (at for at in range(1, len(cell)) if cell[at] != cell[at - 1])
-
-
-def _joined(starts: list[list[int]], content: bytearray) -> list[list[int]]:
-    """Extents from where each begins to where the next does."""
-    ends = [start[0] for start in starts[1:]] + [len(content)] * bool(starts)
-    return [[at, end - at, byte] for (at, _, byte), end in zip(starts, ends, strict=True)]
+        self.add("observe", image=image, size_bytes=len(content), extents=compress(bytes(content)))
 
 
 # ---- orders in which a run goes on

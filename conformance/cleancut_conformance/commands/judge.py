@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from cleancut_conformance.judge import Finding, Judge
-from cleancut_conformance.report.text import show
+from cleancut_conformance.report.text import CUT_OFF, show
 from cleancut_spec import clause
 from cleancut_spec.profiles import PROFILES
 from cleancut_spec.trace import Record, TraceError, read
@@ -24,8 +24,8 @@ Examples:
   cleancut judge --model --states t.jsonl      which of its states does each record leave possible?
 
 \b
-Exit codes: 0 no deviation, 1 a deviation, 2 wrong use or an unreadable file,
-3 a trace was cut off (it has no footer) and shows no deviation so far.
+Exit codes: 0 no deviation, 1 a deviation or an impossible record, 2 wrong use or an unreadable
+file, 3 a trace was cut off (it has no footer) and shows no deviation so far.
 """
 
 
@@ -46,6 +46,8 @@ def judge(
     console = Console(highlight=False, soft_wrap=True)
     if states and not by_model:
         raise click.UsageError("--states goes with --model")
+    if profile and by_model:
+        raise click.UsageError("--profile does not go with --model, which is of no version")
     if by_model:
         return _by_model(console, files, as_json=as_json, states=states)
     found: list[dict[str, object]] = []
@@ -71,12 +73,21 @@ def judge(
 def _by_model(console: Console, files: tuple[Path, ...], *, as_json: bool, states: bool) -> int:
     from cleancut_conformance.modelled import report as modelled  # needs the model's packages
 
+    rows: list[dict[str, object]] = []
+    worst = 0
+    for path in files:
+        records = _load(path)
+        complete = len(records) > 1 and records[-1].dir == "meta"
+        if as_json:
+            found = modelled.to_json(str(path), records)
+            rows += found
+            well = not any(row["impossible"] for row in found)
+        else:
+            well = modelled.print_all(console, str(path), records, complete, states=states)
+        worst = max(worst, 1 if not well else 0 if complete else 3, key=(0, 3, 1).index)
     if as_json:
-        found = [row for path in files for row in modelled.to_json(str(path), _load(path))]
-        print(json.dumps(found, indent=1))
-        return 1 if any(row["impossible"] for row in found) else 0
-    well = [modelled.print_all(console, str(p), _load(p), states=states) for p in files]
-    return 0 if all(well) else 1
+        print(json.dumps(rows, indent=1))
+    return worst
 
 
 def judge_records(records: list[Record], profile: str | None) -> tuple[list[Finding], bool]:
@@ -103,7 +114,7 @@ def _load(path: Path) -> list[Record]:
 def _print(
     console: Console, path: Path, records: list[Record], findings: list[Finding], complete: bool
 ) -> None:
-    cut = "" if complete else " [magenta](cut off: no footer)[/]"
+    cut = "" if complete else CUT_OFF
     if not findings:
         console.print(f"[green]ok[/]      {path}: {len(records)} records{cut}")
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final
 
 from cleancut_conformance.modelled.instance import Run
@@ -233,11 +232,6 @@ class Following:
                     seen.add(after)
                     todo.append((after, (*way, label)))
         return None
-
-    @cached_property
-    def drives(self) -> range:
-        """The numbers of the drives."""
-        return range(self.run.options.drives)
 
     def over(self) -> bool:
         """Whether nothing of the run is left, whichever state it is in."""

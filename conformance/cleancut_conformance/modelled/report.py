@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from cleancut_conformance.modelled.judge import Impossible, ModelJudge, Seen
-from cleancut_conformance.report.text import show
+from cleancut_conformance.report.text import CUT_OFF, show
 from cleancut_spec import clause
 from cleancut_spec.trace import Record
 
@@ -25,7 +25,9 @@ def follow(records: Sequence[Record]) -> Iterator[tuple[int, Seen]]:
             yield index, seen
 
 
-def print_all(console: Console, path: str, records: Sequence[Record], *, states: bool) -> bool:
+def print_all(
+    console: Console, path: str, records: Sequence[Record], complete: bool, *, states: bool
+) -> bool:
     """Print what each record leaves possible; whether every record was possible."""
     impossible = followed = 0
     lines = []
@@ -35,7 +37,9 @@ def print_all(console: Console, path: str, records: Sequence[Record], *, states:
         if states or seen.impossible or seen.not_followed:
             lines += list(_lines(index, records[index], seen))
     words = "[green]possible[/]  " if not impossible else "[bold red]IMPOSSIBLE[/]"
-    console.print(f"{words} {path}: {len(records)} records, {followed} of them steps of the model")
+    cut = "" if complete else CUT_OFF
+    count = f"{len(records)} records, {followed} of them steps of the model"
+    console.print(f"{words} {path}: {count}{cut}")
     for line in lines:
         console.print(line)
     return not impossible

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from cleancut_model.options import Options
 from cleancut_spec.schedule import Label
-
-#: Steps of the client's commands by verb; `cancel` with force is another step than without.
-VERBS: Final = {
-    "pause": ("pause",),
-    "resume": ("resume",),
-    "cancel": ("cancel", "force_cancel"),
-    "finalize": ("finalize",),
-    "dismiss": ("dismiss",),
-}
 
 
 @dataclass(frozen=True, slots=True)

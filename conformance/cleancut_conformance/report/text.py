@@ -23,6 +23,7 @@ SHOWN_RECORDS: Final = 8
 SHOWN_DEVIATIONS: Final = 5
 SHOWN_ENDING: Final = 8
 SHOWN_ADVICE: Final = 12
+CUT_OFF: Final = " [magenta](cut off: no footer)[/]"
 _WIDTH: Final = 150
 COLOUR: Final = {
     Verdict.PASS: "green",
@@ -197,7 +198,7 @@ def print_comparison(console: Console, sheets: list[Sheet], only_differences: bo
     console.print()
     for name, sheet in zip(titles, sheets, strict=True):
         totals = Counter(outcome.verdict for outcome in sheet.outcomes)
-        cut = "" if sheet.complete else " [magenta](cut off: no footer)[/]"
+        cut = "" if sheet.complete else CUT_OFF
         planned = sheet.header["cases"]
         console.print(f"[bold]{escape(name)}[/]: {_counts(totals)}; {planned} planned{cut}")
 

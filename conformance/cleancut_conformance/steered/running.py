@@ -6,12 +6,12 @@ from pathlib import Path
 from cleancut_conformance.dialogue import Deviation, Dialogue, Lost
 from cleancut_conformance.judge import Finding
 from cleancut_conformance.recorder import Recorder
-from cleancut_conformance.steered.machine import Machine, setup_for
+from cleancut_conformance.steered.images import setup_for
 from cleancut_conformance.steered.steering import PATIENCE_S, Steered, Steering
 from cleancut_conformance.targets.base import Session, session_folder
+from cleancut_conformance.targets.qemu import Qemu
 from cleancut_model.options import Options
 from cleancut_spec.schedule import Move
-from cleancut_spec.trace import FORMAT
 
 CLAUSE = "QMP-ORDER-1"  # what a server breaks that says nothing
 
@@ -25,7 +25,7 @@ def steer(
     """
     with session_folder() as folder:
         setup = setup_for(options, moves, folder)
-        session = Session(Machine(program), setup, PATIENCE_S)
+        session = Session(Qemu(program), setup, PATIENCE_S)
         try:
             with Recorder(trace or folder / "trace.jsonl") as recorder:
                 dialogue = Dialogue(session, recorder, CLAUSE, PATIENCE_S)
@@ -37,14 +37,7 @@ def steer(
 
 
 def _steered(dialogue: Dialogue, options: Options, moves: Sequence[Move]) -> Iterator[Steered]:
-    session = dialogue.session
-    drives = {
-        name: {"file": str(drive.path), "size_bytes": drive.size_bytes, "extents": drive.extents}
-        for name, drive in session.setup.drives.items()
-    }
-    note = {"format": FORMAT, "target": session.target.name, "cmdline": session.command,
-            "drives": drives}  # fmt: skip
-    dialogue.recorder.add("meta", note=note)
+    dialogue.recorder.header(dialogue.session)
     dialogue.open()
     steering = Steering(dialogue, options, moves)
     try:

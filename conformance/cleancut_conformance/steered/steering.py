@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cleancut_conformance.client_steps import COMMANDS, command_of
 from cleancut_conformance.dialogue import Deviation, Dialogue
+from cleancut_conformance.images import CLUSTER_BYTES
 from cleancut_conformance.steered.gates import CBW, COPY, Gates
-from cleancut_conformance.steered.machine import CLUSTER_BYTES
 from cleancut_model.options import Options
 from cleancut_spec.schedule import Move
 
@@ -24,15 +25,8 @@ UNHELD: Final = "nothing is held, lest the monitor wait for it when a job ends"
 DRAINS_ALL: Final = (8, 0)
 INSIDE: Final = "inside the command, of which QEMU tells nothing"
 
-VERBS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
-    "pause": ("block-job-pause", "device", {}),
-    "resume": ("block-job-resume", "device", {}),
-    "cancel": ("block-job-cancel", "device", {}),
-    "force_cancel": ("block-job-cancel", "device", {"force": True}),
-    "set_speed": ("block-job-set-speed", "device", {"speed": 0}),
-    "finalize": ("block-job-finalize", "id", {}),
-    "dismiss": ("block-job-dismiss", "id", {}),
-}
+#: The final events of a job.
+COMPLETED, CANCELLED = "BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +77,7 @@ class Steering:
             return self._guest_write(number, move)
         if name == "begin":
             return self._begin()
-        if name in VERBS:
+        if name in COMMANDS:
             assert drive is not None
             return self._verb(name, drive)
         if name in _SIMPLE:
@@ -231,7 +225,7 @@ class Steering:
         if "reply" not in names:
             return None
         rest = self._moves[names.index("reply") + 1 :]
-        if not rest or rest[0].label.name not in VERBS:
+        if not rest or rest[0].label.name not in COMMANDS:
             return None
         self._early = rest[0]
         return _command(rest[0].label.name, rest[0].label.drive or 0)
@@ -340,8 +334,13 @@ class Steering:
         return OUT, "QEMU tells only how the jobs end"
 
     def complete(self, move: Move) -> tuple[str, str]:
-        """The job, or the group, ends well."""
-        return self._final(move, "BLOCK_JOB_COMPLETED")
+        """The job, or each of the group, ends well."""
+        drive = move.label.drive
+        for each in range(self._options.drives) if drive is None else [drive]:
+            name, error = self._final(each)
+            if name != COMPLETED or error:
+                return OTHERWISE, _ending(name, error)
+        return OBSERVED, COMPLETED
 
     def abort(self, move: Move) -> tuple[str, str]:
         """The job ends, failed or cancelled."""
@@ -349,17 +348,23 @@ class Steering:
         assert drive is not None
         for tag in list(self._gates.gates[drive].held):  # what no step of the schedule lets go
             self._gates.release(drive, tag)
-        for name in ("BLOCK_JOB_CANCELLED", "BLOCK_JOB_COMPLETED"):
-            ends = _is_event(name, f"d{drive}")
-            if self._wait(lambda ends=ends: self._take(ends)):  # type: ignore[misc]
-                return OBSERVED, name
-        return OTHERWISE, "the job does not end"
+        name, error = self._final(drive)
+        ends = name == CANCELLED or (name == COMPLETED and error != "")
+        return OBSERVED if ends else OTHERWISE, _ending(name, error)
 
-    def _final(self, move: Move, name: str) -> tuple[str, str]:
-        job_id = None if move.label.drive is None else f"d{move.label.drive}"
-        if self._wait(lambda: self._take(_is_event(name, job_id))):
-            return OBSERVED, name
-        return OTHERWISE, f"no {name} comes"
+    def _final(self, drive: int) -> tuple[str, str]:
+        """The final event of a drive's job, with its error; empty words if none comes."""
+        found: list[dict[str, Any]] = []
+
+        def ends(event: dict[str, Any]) -> bool:
+            final = any(_is_event(name, f"d{drive}")(event) for name in (COMPLETED, CANCELLED))
+            found.extend([event] * final)
+            return final
+
+        self._wait(lambda: self._take(ends))
+        if not found:
+            return "", ""
+        return str(found[0]["event"]), str(found[0]["data"].get("error", ""))
 
     def _verb(self, name: str, drive: int) -> tuple[str, str]:
         if self._early is not None and self._early.label.name == name:
@@ -422,8 +427,13 @@ class Steering:
 
 
 def _command(name: str, drive: int) -> dict[str, Any]:
-    command, key, more = VERBS[name]
-    return {"execute": command, "arguments": {key: f"d{drive}", **more}}
+    command, arguments = command_of(name, drive)
+    return {"execute": command, "arguments": arguments}
+
+
+def _ending(name: str, error: str) -> str:
+    """How a job has ended, in words."""
+    return f"{name}: {error}" if error else name or "the job does not end"
 
 
 def _is_status(move: Move | None, status: str) -> Callable[[dict[str, Any]], bool]:
