@@ -50,20 +50,28 @@ def some_cases() -> list[str]:
     return [case.id for case in load_suite() if not case.table] + made[::12]
 
 
+def is_newer(case: str) -> bool:
+    """Whether a case needs an argument that 7.2 has not, `on-cbw-error`."""
+    return case.startswith("policy/copy-first/")
+
+
 @pytest.mark.slow
 def test_the_reference_passes_its_suite(tmp_path: Path) -> None:
     cases = some_cases()
     done = cleancut("conform", *cases, "--junit", "out.xml", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    results = results_in(done.stdout)
-    assert len(results) == len(cases) and {r["verdict"] for r in results} == {"pass"}
+    results, newer = results_in(done.stdout), {case for case in cases if is_newer(case)}
+    assert len(results) == len(cases) and newer
+    assert {r["case"] for r in results if r["verdict"] == "skip"} == newer
+    assert {r["verdict"] for r in results} == {"pass", "skip"}
     written = tmp_path / "cleancut-traces" / "reference" / "results.jsonl"
     assert written.read_text() == done.stdout
     suites = JUnitXml.fromfile(str(tmp_path / "out.xml"))
     assert sum(suite.tests for suite in suites) == len(results)
-    assert sum(suite.failures + suite.errors + suite.skipped for suite in suites) == 0
+    assert sum(suite.failures + suite.errors for suite in suites) == 0
+    assert sum(suite.skipped for suite in suites) == len(newer)
     traces = list((tmp_path / "cleancut-traces" / "reference").glob("*/**/*.jsonl"))
-    assert len(traces) == len(results)
+    assert len(traces) == len(results) - len(newer)
     again = cleancut("judge", *map(str, traces), cwd=tmp_path)
     assert again.returncode == 0, again.stdout
 
@@ -74,7 +82,8 @@ def test_qemu_does_as_its_baseline_says(tmp_path: Path) -> None:
     words = ("--target", f"qemu:{QEMU}", "--json")
     done = cleancut("conform", *some_cases(), *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    verdicts = [result["verdict"] for result in results_in(done.stdout)]
+    results = [result for result in results_in(done.stdout) if not is_newer(result["case"])]
+    verdicts = [result["verdict"] for result in results]
     assert verdicts.count("pass") > 50 and set(verdicts) <= {"pass", "known"}
 
 
