@@ -112,3 +112,19 @@ def test_what_is_ill_typed_is_refused_before_the_job_is_looked_for(verb: str, mo
     """Found by a long run: the judge took a switch for a speed."""
     ask = {"execute": f"block-job-{verb}", "arguments": {"device": "d0"} | more}
     hold([(ask, 1000)], "7.2", 0, foretold=False)
+
+
+def test_the_end_of_a_job_is_not_that_of_the_next_one_of_its_name() -> None:
+    """Found by a long run: the next was asked for when the first was about to complete."""
+    first, second, slow = (
+        {"type": "drive-backup", "data": {"device": drive, "target": target, "sync": "full"} | more}
+        for drive, target, more in (("d0", "t0", {}), ("d1", "t1", {}), ("d0", "t0", {"speed": 1}))
+    )
+    write = {"command-line": 'qemu-io d0 "write -P 0x5a 0 512"'}
+    dialogue = [
+        ({"execute": "human-monitor-command", "arguments": write}, 1000),
+        ({"execute": "transaction", "arguments": {"actions": [first, second]}}, 40),
+        ({"execute": "transaction", "arguments": {"actions": [slow]}}, 1000),
+    ]
+    for seed in range(8):
+        hold(dialogue, "7.2", seed, foretold=True)

@@ -148,6 +148,10 @@ class Data:
                 del self.files[path]
                 self.snapshots[path] = Base(drive, cut.position)
 
+    def created(self, job_id: str) -> None:
+        """A job begins: what is known of an end is of another that had its name."""
+        self.ends.pop(job_id, None)
+
     def completed(self, job_id: str, index: int) -> None:
         """A job has completed without error."""
         self.ends[job_id] = End(index, well=True)

@@ -234,6 +234,7 @@ class Judge:
         if command.verb and command.job_id == data["id"]:
             command.statuses.add(Status(data["status"]))
         if data["status"] == Status.CREATED:
+            self._data.created(data["id"])
             command.created.append(data["id"])
             if command.grouped:
                 command.group.append(self._jobs.live[data["id"]])
