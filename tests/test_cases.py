@@ -1,13 +1,15 @@
-"""The cases as data: each has the form of a case file, and each table says why its rows stay."""
+"""The cases as data: each has the form of a case file, and each case and row a reason to stay."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from cleancut_conformance.agreement.lint import Evidence, complaints, kept
+from cleancut_conformance.agreement.lint import Evidence, complaints, idle_reasons, kept
 from cleancut_conformance.agreement.wrong import WRONG
 from cleancut_conformance.case import as_file, form_error, load_suite, parse_case
 from cleancut_conformance.expect import matches
+from cleancut_conformance.kept import kept as kept_data
 from cleancut_conformance.tables import TABLES
 from cleancut_conformance.tables.words import Table
 from cleancut_spec import clauses
@@ -54,7 +56,7 @@ def test_a_row_is_a_case_file_when_printed() -> None:
 
 def test_each_case_earns_its_place() -> None:
     evidence = kept()
-    assert complaints(SUITE, evidence) == []
+    assert complaints(SUITE, evidence) == [] and idle_reasons(TABLES, evidence) == []
     named = {engine for engines in evidence.engines.values() for engine in engines}
     assert named <= WRONG.keys()  # else `cleancut lint --try --update`
     assert evidence.engines.keys() | evidence.versions.keys() <= {case.id for case in SUITE}
@@ -66,3 +68,33 @@ def test_a_case_that_nothing_speaks_for_is_named() -> None:
     assert not complaints((plain,), Evidence(engines={plain.id: ["forgets_the_drain"]}))
     assert not complaints((plain,), Evidence(versions={plain.id: {"qemu-7.2": "known"}}))
     assert not complaints((next(case for case in SUITE if case.why),), Evidence())
+
+
+def test_a_row_of_a_table_speaks_for_itself() -> None:
+    rows = lambda: iter([{"id": "first"}, {"id": "second"}, {"id": "third"}])  # noqa: E731
+    table = Table("a/b", "rows", rows, {"sec*": "an edge of its own kind", "th*": "another edge"})
+    assert [row.get("why") for row in table.cases] == [None, *table.reasons.values()]
+    evidence = Evidence(engines={"a/b/third": ["loses_ids"]})
+    assert idle_reasons([table], evidence) == ["a/b: no row needs the reason for 'th*'"]
+
+
+def test_what_was_read_is_kept_until_a_text_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    read = iter(range(9))
+    ask = lambda *texts: kept_data(texts, lambda: [next(read)])  # noqa: E731
+    assert [ask("a"), ask("a"), ask("ab"), ask("a", "b"), ask("a", "b")] == [
+        [0],
+        [0],
+        [1],
+        [2],
+        [2],
+    ]
+    file = tmp_path / "cleancut" / "cases.json"
+    for rubbish in ("", "[]", '{"of": 1}'):
+        file.write_text(rubbish)
+        before = ask("a", "b")
+        assert before != [2] and ask("a", "b") == before
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))  # where no folder can be made
+    assert ask("a") != ask("a")

@@ -18,6 +18,7 @@ from junitparser import JUnitXml
 from cleancut_conformance.case import CaseError, load_suite, parse_case, parse_size, select
 from cleancut_conformance.console import Console, Request
 from cleancut_conformance.expect import matches
+from cleancut_conformance.needs import lacking
 from cleancut_conformance.report.junit import render
 from cleancut_conformance.runner import run
 from cleancut_conformance.steps import VERBS
@@ -25,6 +26,7 @@ from cleancut_conformance.suite import shard, shuffled
 from cleancut_conformance.targets.reference import Reference
 from cleancut_conformance.verdict import Result, Verdict
 from cleancut_conformance.wire import Decoder
+from cleancut_spec.qmp import schema
 from tests.test_lexer import pieces
 
 CLEANCUT = [sys.executable, "-m", "cleancut_conformance"]
@@ -51,8 +53,8 @@ def some_cases() -> list[str]:
 
 
 def is_newer(case: str) -> bool:
-    """Whether a case needs an argument that 7.2 has not, `on-cbw-error`."""
-    return case.startswith("policy/copy-first/")
+    """Whether a case needs an argument that 7.2 has not, as `on-cbw-error`."""
+    return any(each.id == case and lacking(each, schema()) for each in load_suite())
 
 
 @pytest.mark.slow
@@ -61,9 +63,9 @@ def test_the_reference_passes_its_suite(tmp_path: Path) -> None:
     done = cleancut("conform", *cases, "--junit", "out.xml", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     results, newer = results_in(done.stdout), {case for case in cases if is_newer(case)}
-    assert len(results) == len(cases) and newer
+    assert len(results) == len(cases)
     assert {r["case"] for r in results if r["verdict"] == "skip"} == newer
-    assert {r["verdict"] for r in results} == {"pass", "skip"}
+    assert {r["verdict"] for r in results} <= {"pass", "skip"}
     written = tmp_path / "cleancut-traces" / "reference" / "results.jsonl"
     assert written.read_text() == done.stdout
     suites = JUnitXml.fromfile(str(tmp_path / "out.xml"))

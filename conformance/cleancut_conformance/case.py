@@ -14,6 +14,7 @@ import jsonschema
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from cleancut_conformance.kept import kept
 from cleancut_conformance.tables import TABLES
 from cleancut_spec import ClauseError, clause
 
@@ -105,13 +106,22 @@ def parse_size(text: Any) -> int:
 
 
 @cache
+def _schema() -> str:
+    return (resources.files("cleancut_spec") / "schema" / "case.schema.json").read_text("utf-8")
+
+
+@cache
 def _validator() -> jsonschema.Draft202012Validator:
-    text = (resources.files("cleancut_spec") / "schema" / "case.schema.json").read_text("utf-8")
-    return jsonschema.Draft202012Validator(json.loads(text))
+    return jsonschema.Draft202012Validator(json.loads(_schema()))
 
 
-def parse_case(text: str, source: str, expected_id: str | None = None) -> Case:
+def parse_case(text: str, source: str) -> Case:
     """The case in a YAML text; raises CaseError."""
+    return _make(_read(text, source), source)
+
+
+def _read(text: str, source: str, expected_id: str | None = None) -> dict[str, Any]:
+    """What a YAML text says, in the form of a case; raises CaseError."""
     try:
         data = YAML(typ="safe").load(text)
     except YAMLError as error:
@@ -120,7 +130,7 @@ def parse_case(text: str, source: str, expected_id: str | None = None) -> Case:
         raise CaseError(f"{source}: {problem}")
     if expected_id is not None and data["id"] != expected_id:
         raise CaseError(f"{source}: id is {data['id']!r}, and the path says {expected_id!r}")
-    return _make(data, source)
+    return dict(data)
 
 
 def form_error(data: Any) -> str:
@@ -217,7 +227,12 @@ def load_suite() -> tuple[Case, ...]:
 
     Raises CaseError.
     """
-    written = [parse_case(text, source, case_id) for case_id, text, source in _files()]
+    files = list(_files())
+    data = kept(
+        [_schema(), *(f"{case_id}\n{text}" for case_id, text, _ in files)],
+        lambda: [_read(text, source, case_id) for case_id, text, source in files],
+    )
+    written = [_make(one, source) for one, (_, _, source) in zip(data, files, strict=True)]
     made = [
         _make(data, f"tables, {table.id}", table.id) for table in TABLES for data in table.cases
     ]

@@ -1,10 +1,13 @@
 """What qemu-io prints, read as the results of guest requests."""
 
+import contextlib
 import errno
 import os
 import re
 from dataclasses import dataclass
 from typing import Final
+
+from cleancut_conformance.qemu_io import size
 
 _DONE: Final = re.compile(r"^(wrote|read|discard) \d+/(\d+) bytes at offset (\d+)$")
 _FAILED: Final = re.compile(r"^(?:aio_)?(write|read|discard|flush) failed: (.+)$")
@@ -12,8 +15,6 @@ _MISMATCH: Final = re.compile(r"^Pattern verification failed at offset (\d+), \d
 _ERRNO: Final = {os.strerror(number): name for number, name in errno.errorcode.items()}
 _HELD: Final = re.compile(r"^blkdebug: Suspended request '(\S+)'$")
 _LENGTH: Final = re.compile(r"^[\d.]+ (bytes|[KMGT]iB)$")  # which stands for the end of a flush
-_OFFSET: Final = re.compile(r"(\d+)([kKmMgG]?)")
-_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _KIND: Final = {"wrote": "write", "read": "read", "discard": "discard"}
 _REQUEST: Final = re.compile(r"(?:aio_)?(write|read|flush|discard)\b")
 
@@ -34,10 +35,11 @@ class Request:
 
     @property
     def offset_bytes(self) -> int | None:
-        """Where it begins; None if it does not say so in plain digits."""
+        """Where it begins; None if it does not say so in plain words."""
         words = [word for word in self.command.split() if word[0] != "-"]
-        match = _OFFSET.fullmatch(words[-2]) if len(words) > 2 else None
-        return int(match[1]) * _UNITS[match[2].lower()] if match else None
+        with contextlib.suppress(ValueError):
+            return size(words[-2]) if len(words) > 2 else None
+        return None
 
     @property
     def waits(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from cleancut_conformance.console import Console, Request
 from cleancut_conformance.expect import matches
+from cleancut_conformance.qemu_io import monitor
 from cleancut_conformance.recorder import Recorder
 from cleancut_conformance.targets.base import START_S, Session
 from cleancut_conformance.wire import Closed, Late
@@ -63,12 +64,9 @@ class Dialogue:
         self.timeout_s = asked_s
 
     def again(self, name: str) -> None:
-        """Open a connection of a new client; the mark tells the judge that it begins anew."""
+        """Open a connection of a new client."""
         self.session.reconnect(self.timeout_s)
-        self._replies.clear()
-        self.recorder.add("mark", note={"name": name, "connection": "new"})
-        self.greeted = False
-        self.open()
+        self._begin_anew(name)
 
     def kill(self) -> None:
         """End the process, which has no say in it."""
@@ -82,8 +80,12 @@ class Dialogue:
         """Start the program again after `kill`."""
         self.session.start_again(self.timeout_s)
         self.killed = False
+        self._begin_anew("restarted", server="new")
+
+    def _begin_anew(self, name: str, **more: str) -> None:
+        """Be greeted again; the mark tells the judge what is new."""
         self._replies.clear()
-        self.recorder.add("mark", note={"name": "restarted", "connection": "new", "server": "new"})
+        self.recorder.add("mark", note={"name": name, "connection": "new", **more})
         self.greeted = False
         self.open()
 
@@ -119,9 +121,7 @@ class Dialogue:
         if guests is not None:
             guests.ask(guest, command)
             return request, None
-        line = f'qemu-io {guest} "{command}"'
-        message = {"execute": "human-monitor-command", "arguments": {"command-line": line}}
-        return request, message
+        return request, monitor(guest, command)
 
     # ---- waiting
 

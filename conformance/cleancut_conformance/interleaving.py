@@ -6,6 +6,7 @@ from typing import Any, Final
 from cleancut_conformance import small_disks
 from cleancut_conformance.case import parse_size
 from cleancut_conformance.dialogue import Deviation, Dialogue
+from cleancut_conformance.qemu_io import monitor
 from cleancut_conformance.targets.layers import EVENTS
 
 Step = dict[str, Any]
@@ -13,12 +14,10 @@ Step = dict[str, Any]
 
 def _monitor(drive: str, command: str, dialogue: Dialogue) -> None:
     """A word to the gate of a drive, which the human monitor carries there."""
-    line = f'qemu-io {drive} "{command}"'
-    message = {"execute": "human-monitor-command", "arguments": {"command-line": line}}
-    dialogue.send([message])
-    reply = dialogue.reply(line)
+    dialogue.send([monitor(drive, command)])
+    reply = dialogue.reply(f"qemu-io {drive} {command!r}")
     if reply.get("return") != "":
-        raise Deviation(f"{line}: {str(reply)[:200]}")
+        raise Deviation(f"{drive} {command!r}: {str(reply)[:200]}")
 
 
 def _hold(step: Step, dialogue: Dialogue) -> None:

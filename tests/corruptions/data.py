@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cleancut_conformance.images import expand
+from cleancut_conformance.qemu_io import size
 from cleancut_spec.trace import Record
 from tests.corruptions.trace import Trace, kind
 
@@ -175,11 +176,6 @@ def _drives(trace: Trace) -> dict[str, Any]:
 
 def _writes(trace: Trace, drive: str) -> Iterator[tuple[int, int, int, int]]:
     """Where it was sent, offset, length and byte of each write of a guest that ended well."""
-    units = {"k": 1 << 10, "M": 1 << 20}
-
-    def size(text: str) -> int:
-        return int(text[:-1]) * units[text[-1]] if text[-1] in units else int(text)
-
     ended = [r.note for r in trace.records if r.dir == "io" and r.note.get("result") == "ok"]
     well = [note["cmd"] for note in ended if note["guest"] == drive]
     for at, record in enumerate(trace.records):

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from cleancut_conformance.judge.jobs import ACTIONS
+from cleancut_conformance.judge.jobs import ACTIONS, FINAL
 from cleancut_spec.jobs import FOLLOWS, Status
 from cleancut_spec.trace import Record
-from tests.corruptions.trace import FINALS, Exchange, Trace, kind, succeeded
+from tests.corruptions.trace import Exchange, Trace, kind, succeeded
 
 Copies = Iterator[list[Record]]
 
@@ -364,7 +364,7 @@ def progress_goes_back(trace: Trace) -> Copies:
 def member_of_an_event_lost(trace: Trace) -> Copies:
     """An event of a job lacks something that the schema promises."""
     for at, name, data in trace.events:
-        if name in (*FINALS, "JOB_STATUS_CHANGE", "BLOCK_JOB_ERROR", "BLOCK_JOB_PENDING"):
+        if name in (*FINAL, "JOB_STATUS_CHANGE", "BLOCK_JOB_ERROR", "BLOCK_JOB_PENDING"):
             for member in data.keys() - {"error", "node-name", "nospace", "reason", "qom-path"}:
                 yield trace.changed(at, lambda m, x=member: m["data"].pop(x))
 
@@ -373,7 +373,7 @@ def member_of_an_event_lost(trace: Trace) -> Copies:
 def member_of_an_event_of_another_type(trace: Trace) -> Copies:
     """A number of an event is a text, or a text a number."""
     for at, name, data in trace.events:
-        if name in (*FINALS, "JOB_STATUS_CHANGE", "BLOCK_JOB_ERROR", "BLOCK_JOB_PENDING"):
+        if name in (*FINAL, "JOB_STATUS_CHANGE", "BLOCK_JOB_ERROR", "BLOCK_JOB_PENDING"):
             for member, value in data.items():
                 other: Any = str(value) if isinstance(value, int) else 7
                 if member not in ("node-name", "nospace", "reason", "qom-path"):

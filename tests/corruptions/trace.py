@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from cleancut_conformance.judge import Judge
 from cleancut_conformance.judge.commands import STARTERS, Command
+from cleancut_conformance.judge.jobs import FINAL
 from cleancut_spec.trace import Record, read
 
 DATA: Final = Path(__file__).parent.parent / "data"
-FINALS: Final = ("BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Trace:
     @cached_property
     def finals(self) -> list[tuple[int, str, dict[str, Any]]]:
         """The final events."""
-        return [event for event in self.events if event[1] in FINALS]
+        return [event for event in self.events if event[1] in FINAL]
 
     def backup_of(self, job_id: str, before: int) -> dict[str, Any] | None:
         """The arguments of the newest backup whose job bears this id."""

@@ -6,7 +6,7 @@ import textwrap
 
 import click
 
-from cleancut_conformance.case import load_suite
+from cleancut_conformance.case import Case, load_suite
 from cleancut_spec import Clause, ClauseError, clause, clauses
 
 EXAMPLES = """
@@ -27,19 +27,21 @@ def explain(clause_id: str | None, as_json: bool) -> int:
     except ClauseError as error:
         raise click.ClickException(str(error)) from None
     if as_json:
-        found = [dataclasses.asdict(c) | {"cases": _cases(c)} for c in chosen]
+        found = [
+            dataclasses.asdict(c) | {"cases": [case.id for case in _citing(c)]} for c in chosen
+        ]
         print(json.dumps(found, indent=1))
     elif clause_id is None:
         for one in chosen:
             level = one.level + (" (planned)" if one.planned else "")
-            print(f"{one.id:<16} {level:<15} {len(_cases(one)):>2} cases  {one.title}")
+            print(f"{one.id:<16} {level:<15} {len(_citing(one)):>2} cases  {one.title}")
     else:
         _print(chosen[0])
     return 0
 
 
-def _cases(one: Clause) -> list[str]:
-    return [case.id for case in load_suite() if one.id in case.clauses]
+def _citing(one: Clause) -> list[Case]:
+    return [case for case in load_suite() if one.id in case.clauses]
 
 
 def _print(one: Clause) -> None:
@@ -49,5 +51,5 @@ def _print(one: Clause) -> None:
         print(textwrap.fill(label + text, 90) + "\n")
     if one.outside_the_model:
         print(textwrap.fill("Outside the model. " + one.outside_the_model, 90) + "\n")
-    for name in dict.fromkeys(case.name for case in load_suite() if one.id in case.clauses):
+    for name in dict.fromkeys(case.name for case in _citing(one)):
         print(f"  cleancut conform {name}")

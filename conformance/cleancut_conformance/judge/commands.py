@@ -107,9 +107,14 @@ class Command:
         A node's name says nothing of the id: the job is then named after the drive on that node.
         """
         backups = self.backups()
-        by_name = [data for data in backups if data.get("job-id", data.get("device")) == job_id]
+        by_name = [data for data in backups if job_id_of(data) == job_id]
         unnamed = [data for data in backups if "job-id" not in data]
         return next(iter(by_name or unnamed), None)
+
+
+def job_id_of(backup: dict[str, Any]) -> str:
+    """The id of the job that a backup with these arguments gets."""
+    return str(backup.get("job-id", backup.get("device")))
 
 
 def same_id(asked: Any, answered: Any) -> bool:
@@ -181,7 +186,7 @@ def _accepted_starter(command: Command, jobs: Jobs, drives: set[str]) -> Iterato
 def _start_untold(command: Command, jobs: Jobs) -> None:
     """Where no event tells of a start, a job runs from the success on, unless it has ended."""
     for data in command.backups():
-        job_id = str(data.get("job-id", data.get("device")))
+        job_id = job_id_of(data)
         if job_id in command.ended_early:
             command.ended_early.remove(job_id)
         else:
@@ -209,7 +214,7 @@ def refused(command: Command, error: dict[str, Any], jobs: Jobs) -> Iterator[Fau
     """The command has failed."""
     if command.name in STARTERS:
         if not jobs.profile.job_status_events:
-            names = {str(d.get("job-id", d.get("device"))) for d in command.backups()}
+            names = set(map(job_id_of, command.backups()))
             jobs.taken_back |= names - jobs.live.keys() - set(command.ended_early)
         for job_id in command.created:
             if (job := jobs.live.get(job_id)) is not None:

@@ -8,17 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cleancut_conformance.judge.commands import Command
+from cleancut_conformance.judge.commands import Command, job_id_of
 from cleancut_conformance.judge.finding import Fault
 from cleancut_conformance.judge.image import Image, differences, first_difference, same
 from cleancut_conformance.judge.oracle import Cut, Oracle, Write
+from cleancut_conformance.qemu_io import MONITOR, size
 
 CLUSTER_BYTES: Final = 65536
-_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _WRITE: Final = re.compile(
     r"(?:aio_)?write (?:-q )?(?:(?P<zero>-z)|-P (?P<byte>\w+)) (?P<offset>\w+) (?P<length>\w+)"
 )
-MONITOR: Final = re.compile(r'qemu-io (\S+) "(.*)"')
 
 
 @dataclass(slots=True)
@@ -104,7 +103,7 @@ class Data:
         match = _WRITE.fullmatch(request)
         if match is not None and drive in self.oracle.first:
             byte = 0 if match["zero"] else int(match["byte"], 0)
-            offset, length = _size(match["offset"]), _size(match["length"])
+            offset, length = size(match["offset"]), size(match["length"])
             self.oracle.log.append(
                 Write(index, drive, offset, length, byte, waits, elsewhere=elsewhere)
             )
@@ -117,7 +116,7 @@ class Data:
             yield "GUEST-WRITE-1", f"{note['guest']} does not hold what was written: {note['cmd']}"
         if (match := _WRITE.fullmatch(note["cmd"])) is None:
             return
-        offset, length = _size(match["offset"]), _size(match["length"])
+        offset, length = size(match["offset"]), size(match["length"])
         for write in self.oracle.open_writes():
             place = (write.drive, write.offset_bytes, write.length_bytes)
             if place == (note["guest"], offset, length):
@@ -137,7 +136,7 @@ class Data:
                 backup = Backup(drive, path, cut, self.seen.get(path), sync)
                 backup.may_break = data.get("on-cbw-error") == "break-snapshot"
                 self.backups[path] = backup
-                job_id = str(data.get("job-id", drive))
+                job_id = job_id_of(data)
                 self.jobs[job_id] = backup
                 end = self.ends.get(job_id)
                 if end is not None and end.index > command.index:  # it was over before the answer
@@ -311,12 +310,6 @@ def image_path(target: Any) -> str:
             return str(options["filename"])
         options = options.get("file") or options.get("image")
     return ""
-
-
-def _size(text: str) -> int:
-    unit = _UNITS.get(text[-1:].lower(), 1) if text[-1:].isalpha() else 1
-    digits = text[:-1] if text[-1:].lower() in ("k", "m", "g") else text
-    return int(digits, 0) * unit
 
 
 def _clusters_that_differ(content: Image, cut: Image) -> list[int]:

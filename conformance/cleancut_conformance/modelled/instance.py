@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cleancut_conformance.judge.commands import Command
+from cleancut_conformance.judge.commands import Command, job_id_of
 from cleancut_model.options import Options, OptionsError
 
 MOST_DRIVES: Final = 6
@@ -35,7 +35,7 @@ def run_of(command: Command) -> Run:
         raise NotFollowed("it starts no backup")
     if len(backups) > MOST_DRIVES:
         raise NotFollowed(f"it has more than {MOST_DRIVES} backups")
-    job_ids = tuple(str(data.get("job-id", data.get("device"))) for data in backups)
+    job_ids = tuple(map(job_id_of, backups))
     if len(set(job_ids)) < len(job_ids):
         raise NotFollowed("two of its jobs have one name")
     settings = [dict(_settings(data)) for data in backups]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cleancut_conformance.judge.commands import Command
-from cleancut_conformance.judge.data import MONITOR
 from cleancut_conformance.judge.jobs import FINAL
+from cleancut_conformance.qemu_io import MONITOR
 from cleancut_spec.trace import Record
 
 LANE_PX: Final = 30

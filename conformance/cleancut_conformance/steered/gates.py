@@ -8,6 +8,7 @@ from typing import Final
 
 from cleancut_conformance.console import Console, Request
 from cleancut_conformance.dialogue import Dialogue
+from cleancut_conformance.qemu_io import monitor
 from cleancut_conformance.targets.layers import EVENTS
 
 _HELD: Final = re.compile(r"blkdebug: Suspended request '(\w+)'")
@@ -40,9 +41,7 @@ class Gates:
 
     def ask(self, guest: str, command: str) -> None:
         """A command of the human monitor about a drive, answered at once."""
-        line = f'qemu-io {guest} "{command}"'
-        request = {"execute": "human-monitor-command", "arguments": {"command-line": line}}
-        self._dialogue.send([request])
+        self._dialogue.send([monitor(guest, command)])
         self._dialogue.reply("qemu-io")
 
     def arm(self, gate: Gate) -> None:

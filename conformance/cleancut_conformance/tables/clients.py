@@ -85,7 +85,10 @@ def _nth_rows() -> Iterator[Data]:
 TABLES: Final = (
     Table("jobs/hang-up", "what a server does for a client that has gone differs by what the job "
           "is about to tell it", _reconnect_rows),
-    Table("jobs/killed", "what is on the disks differs by how far the job was", _kill_rows),
+    Table("jobs/killed", "what is on the disks differs by how far the job was", _kill_rows, {
+        status: "a write that has ended is on the disk, and not only in the memory of a server"
+        for status in ("running", "waiting")
+    }),
     Table("policy/nth", "the first, the last and the requests between them are submitted and "
           "waited for in different places", _nth_rows),
 )  # fmt: skip

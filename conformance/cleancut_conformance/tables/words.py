@@ -1,7 +1,8 @@
 """The words of which generated cases are made; each is the piece of a case file of that name."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 Data = dict[str, Any]
@@ -12,17 +13,24 @@ NO_JOBS: Final[Data] = {"send": {"execute": "query-jobs"}, "reply": {"return": [
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cases of one form: `rows` makes the case of each row, `why` is why they all stay."""
+    """Cases of one form: `rows` makes the case of each row, `point` is what the rows are for.
+
+    A row that no wrong engine and no version speaks for has its reason in `reasons`, by a glob of
+    its id.
+    """
 
     id: str
-    why: str
+    point: str
     rows: Callable[[], Iterator[Data]]
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def cases(self) -> Iterator[Data]:
         """Each case as a case file would hold it; a row's id follows that of the table."""
         for row in self.rows():
-            yield {**row, "id": f"{self.id}/{row['id']}", "why": self.why}
+            fit = (why for glob, why in self.reasons.items() if fnmatchcase(row["id"], glob))
+            why = next(fit, "")
+            yield {**row, "id": f"{self.id}/{row['id']}", **({"why": why} if why else {})}
 
 
 def send(command: str, reply: Data | None = None, **arguments: Any) -> Data:

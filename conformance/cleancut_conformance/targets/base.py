@@ -55,6 +55,10 @@ class Setup:
         """Where the server is to listen."""
         return self.folder / "qmp.sock"
 
+    def faults_of(self, name: str) -> list[Fault]:
+        """The faults of a drive or another image."""
+        return [fault for fault in self.faults if fault.node == name]
+
     def path(self, name: str) -> Path:
         """The file of an image by the name that the case uses: a drive's, or any other."""
         drive = self.drives.get(name)

@@ -42,7 +42,7 @@ class Qemu:
         # tells it to every monitor that is not negotiating yet (seen on 5.2, one start in 25).
         command += ["-qmp", f"unix:{setup.socket},server=on,wait=on"]
         for name, drive in setup.drives.items():
-            faults = [fault for fault in setup.faults if fault.node == name]
+            faults = setup.faults_of(name)
             if drive.bps_write is not None:
                 command += layers.limited(name, str(drive.path), drive.bps_write)
             else:
@@ -55,7 +55,7 @@ class Qemu:
 
     def target_text(self, setup: Setup, name: str) -> str:
         """The path; with a fault on the target, the image behind blkdebug as a `json:` text."""
-        faults = [fault for fault in setup.faults if fault.node == name]
+        faults = setup.faults_of(name)
         path = setup.path(name)
         return layers.image(path, faults) if faults else str(path)
 

@@ -50,7 +50,7 @@ class StorageDaemon:
         if setup.drives:
             command += ["--nbd-server", "addr.type=unix,addr.path=nbd.sock,max-connections=16"]
         for name, drive in setup.drives.items():
-            faults = [fault for fault in setup.faults if fault.node == name]
+            faults = setup.faults_of(name)
             file: dict[str, Any] = {"driver": "file", "filename": str(drive.path)}
             node = {"driver": "raw", "node-name": name, "file": layers.node(file, faults)}
             command += ["--blockdev", json.dumps({**node, "auto-read-only": False})]

@@ -55,8 +55,7 @@ class Reference:
 
     def target_text(self, setup: Setup, name: str) -> str:
         """The path of the image; behind blkdebug if it has faults that no option can describe."""
-        mine = [fault for fault in setup.faults if fault.node == name]
-        faults = [fault for fault in mine if not _served(setup, fault)]
+        faults = [fault for fault in setup.faults_of(name) if not _served(setup, fault)]
         path = setup.path(name)
         return layers.image(path, faults) if faults else str(path)
 

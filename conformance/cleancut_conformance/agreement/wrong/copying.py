@@ -202,6 +202,17 @@ def stops_for_any_errno() -> None:
     replace(backup, "action_for", wrong)
 
 
+@caught_by("policy/enospc-stops", "POLICY-ENOSPC-1")
+def reports_want_of_space() -> None:
+    """Policy enospc ends a job for any error."""
+    right = backup.action_for
+
+    def wrong(policy: Any, errno: str) -> str:
+        return "report" if policy in (Policy.ENOSPC, Policy.AUTO) else right(policy, errno)
+
+    replace(backup, "action_for", wrong)
+
+
 @mutates("policies-swapped")
 @caught_by("policy/stop", "POLICY-STOP-1")
 def asks_the_other_policy() -> None:

@@ -44,13 +44,94 @@ def takes_any_size() -> None:
 @caught_by("arguments/malformed", "ARG-TYPE-1")
 def takes_what_it_does_not_know() -> None:
     """An argument that no command has is passed over."""
+    replace(qmp_arguments, "_OPEN", _Everything())
+
+
+class _Everything:
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+@caught_by("arguments/wrong/speed-text", "QMP-ALIVE-1")
+def takes_any_type() -> None:
+    """A value of another type is met by code that does not expect it."""
+    right = qmp_arguments._fits
+
+    def wrong(kind: str, value: Any) -> bool:
+        return right(kind, value) if kind in ("object", "array") else True
+
+    replace(qmp_arguments, "_fits", wrong)
+
+
+@caught_by("arguments/malformed-transaction/properties-a-list", "QMP-ALIVE-1")
+def takes_any_form() -> None:
+    """A list or an object is met by code that does not expect it."""
+    right = qmp_arguments._check_builtin
+
+    def wrong(kind: str, value: Any, path: str) -> None:
+        if kind not in ("object", "array"):
+            right(kind, value, path)
+
+    replace(qmp_arguments, "_check_builtin", wrong)
+
+
+@caught_by("arguments/wrong/sync-unknown", "QMP-ALIVE-1")
+def takes_any_word() -> None:
+    """A word that an enumeration has not is met by code that does not expect it."""
+    right = qmp_arguments.check_value
+
+    def wrong(types: Any, name: str, value: Any, path: str) -> None:
+        if types[name]["meta-type"] != "enum" or not isinstance(value, str):
+            right(types, name, value, path)
+
+    replace(qmp_arguments, "check_value", wrong)
+
+
+@caught_by("arguments/wrong/sync-missing", "ARG-TYPE-1")
+def misses_nothing() -> None:
+    """The want of an argument is met by code that does not expect it."""
+    right = qmp_arguments._check_members
+
+    def wrong(types: Any, entity: Any, value: dict[str, Any], path: str) -> set[str]:
+        there = [m for m in entity["members"] if m["name"] in value]
+        right(types, {**entity, "members": there}, value, path)
+        return {member["name"] for member in entity["members"]}
+
+    replace(qmp_arguments, "_check_members", wrong)
+
+
+@caught_by("arguments/wrong/speed-far-too-big", "ARG-SPEED-1")
+def takes_any_number() -> None:
+    """A number has no limits, and a whole one may be written as a fraction."""
+    right = qmp_arguments._fits
+
+    def wrong(kind: str, value: Any) -> bool:
+        return type(value) in (int, float) if kind == "int" else right(kind, value)
+
+    replace(qmp_arguments, "_fits", wrong)
+
+
+@caught_by("arguments/wrong/speed-negative", "ARG-SPEED-1")
+def takes_a_negative_speed() -> None:
+    """A negative speed is none."""
     right = qmp_arguments.check_arguments
 
     def wrong(command: str, arguments: dict[str, Any], *more: Any) -> None:
-        arguments.pop("foo", None)
         right(command, arguments, *more)
+        _mend(arguments)
 
     replace(engine, "check_arguments", wrong)
+
+
+def _mend(value: Any) -> None:
+    if isinstance(value, list):
+        for part in value:
+            _mend(part)
+    elif isinstance(value, dict):
+        if value.get("speed", 0) < 0:
+            value["speed"] = 0
+        for part in value.values():
+            _mend(part)
 
 
 @caught_by("arguments/malformed-last-action", "QMP-ALIVE-1")
@@ -107,6 +188,18 @@ def aborts_at_the_end_only() -> None:
         return right(self, state, action)
 
     replace(transaction.Transaction, "_prepare_next", wrong)
+
+
+@caught_by("transaction/abort-last", "TX-ABORT-1")
+def forgives_an_abort() -> None:
+    """An abort does nothing."""
+    right = commands.COMMANDS["transaction"]
+
+    def wrong(state: Any, arguments: dict[str, Any]) -> Any:
+        kept = [each for each in arguments["actions"] if each["type"] != "abort"]
+        return right(state, {**arguments, "actions": kept})
+
+    commands.COMMANDS["transaction"] = wrong
 
 
 @caught_by("protocol/greeting", "QMP-GREET-1")

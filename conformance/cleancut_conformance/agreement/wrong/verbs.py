@@ -13,6 +13,7 @@ from cleancut_reference.outputs import Event
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
 from cleancut_spec.jobs import Status, Verb
+from cleancut_spec.profiles import DEFAULT
 from cleancut_spec.schedule import Label
 
 
@@ -72,6 +73,29 @@ def finalizes_unasked() -> None:
 def dismisses_unasked() -> None:
     """A job that the client wants to dismiss itself is dismissed for it."""
     _asks_nobody("auto_dismiss")
+
+
+@caught_by("jobs/wrong-status", "QMP-ALIVE-1")
+def takes_any_verb() -> None:
+    """What a verb does is done in whatever status the job is."""
+    replace(verbs, "apply", lambda job, verb: None)
+
+
+@caught_by("jobs/verb/paused-job-pause", "JOB-VERB-1")
+def pauses_twice() -> None:
+    """A paused job can be paused, and one that runs can be resumed."""
+    object.__setattr__(DEFAULT, "pauses_once", False)
+
+
+@caught_by("jobs/verb/paused-block-job-cancel", "JOB-VERB-1")
+def cancels_without_force() -> None:
+    """A paused job is cancelled though nobody insists."""
+    right = verbs.block_job_cancel
+
+    def wrong(state: State, arguments: dict[str, Any]) -> Any:
+        return right(state, {**arguments, "force": True})
+
+    commands.COMMANDS["block-job-cancel"] = wrong
 
 
 @caught_by("jobs/wrong-status", "JOB-VERB-1")
