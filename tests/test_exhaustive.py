@@ -31,6 +31,7 @@ SMALL = {
     "incremental": Options(1, 2, 2, 1, 1, sync="incremental", again=1, monitor=True),
     "none": Options(1, 2, 2, 1, 1, sync="none", monitor=True),
     "workers": Options(1, 2, 2, 0, 1, workers=2, monitor=True),
+    "want of space": Options(1, 1, 2, 0, 1, "enospc", ("EIO", "ENOSPC"), monitor=True),
 }
 
 
@@ -85,6 +86,10 @@ PARTS = {
     "records_nothing": ("incremental", "dirty is [[False, False]] in the engine"),
     "ends_without_being_told": ("none", "only the engine offers copy_claim d0 c0"),
     "pauses_at_any_time": ("one drive", "the engine accepts pause d0"),
+    "pauses_twice": ("one drive", "the engine accepts resume d0"),
+    "cancels_without_force": ("one drive", "the engine accepts cancel d0"),
+    "takes_any_verb": ("one drive", "the engine accepts pause d0"),
+    "reports_want_of_space": ("want of space", "js is ['ABORTING'] in the engine"),
 }
 
 #: What the model does not speak of, or the bench does not have.
@@ -107,6 +112,14 @@ NOT_THERE = {
     "tells_no_version": "the model has no wire",
     "wants_an_action": "each transaction of the bench has its backups",
     "aborts_at_the_end_only": "the bench fails an action by its target, not by `abort`",
+    "forgives_an_abort": "the bench fails an action by its target, not by `abort`",
+    "completes_a_broken_backup": "the bench breaks no snapshot",
+    "misses_nothing": "the bench sends well-formed commands only",
+    "takes_a_negative_speed": "the bench sends well-formed commands only",
+    "takes_any_form": "the bench sends well-formed commands only",
+    "takes_any_number": "the bench sends well-formed commands only",
+    "takes_any_type": "the bench sends well-formed commands only",
+    "takes_any_word": "the bench sends well-formed commands only",
 }
 
 
