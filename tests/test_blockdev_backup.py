@@ -120,7 +120,7 @@ blockdev-backup {"device": "df", "target": "nt", "sync": "none", "job-id": "a"}
 job-cancel {"id": "a"}
 blockdev-backup {"device": "d0", "target": "df", "sync": "none", "job-id": "a"}
 job-cancel {"id": "a"}
-drive-backup {"device": "df", "target": "new.img", "sync": "full", "job-id": "a", "speed": 1}
+drive-backup {"device":"df","target":"new.img","format":"raw","sync":"full","job-id":"a","speed":1}
 job-cancel {"id": "a"}
 blockdev-backup {"device": "d0", "target": "dr", "sync": "none", "job-id": "a"}
 blockdev-backup {"device": "d0", "target": "d1", "sync": "none", "job-id": "a"}
