@@ -129,7 +129,7 @@ def test_the_engine_says_what_comes_out(tmp_path: Path, capsys: pytest.CaptureFi
         ("begin\nreply\n", "reference", 1, "stops at step 2"),
         ("begin\nreply\n", "model", 1, "the guard"),
         ("begin\nprepare\n", "reference", 2, "prepare names a drive"),
-        ('# instance: {"sync": "top"}\nbegin\n', "reference", 2, "not followed in instances"),
+        ('# instance: {"busy": true}\nbegin\n', "reference", 2, "not followed in instances"),
         ('# instance: {"bug": "no-such"}\nbegin\n', "model", 2, "there is no bug 'no-such'"),
         ("\udcff".encode("utf-8", "surrogateescape"), "model", 2, "utf-8"),
     ],

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from cleancut_conformance.agreement.bench import Bench
 from cleancut_model.options import Options
+from cleancut_reference.actions.bitmap import BitmapAction
 from cleancut_reference.block.dirty_bitmap import DirtyBitmap
 from cleancut_reference.block.traffic import GuestRequest, Phase
-from cleancut_reference.jobs.job import COPIED, Copy, Job
+from cleancut_reference.jobs.job import COPIED, LEFT_OUT, Copy, Job
 from cleancut_reference.transaction import Phase as TransactionPhase
 from cleancut_reference.transaction import Transaction
 from cleancut_spec.jobs import Status
@@ -30,6 +31,13 @@ TX: Final = {
     TransactionPhase.ROLLBACK: "ROLLBACK",
 }
 
+#: What a copy of nothing holds, which no model's does.
+NO_BYTE: Final = -1
+
+#: Phases in which what was done to bitmaps can be taken back, and changes that keep the bits.
+UNDOABLE: Final = (TransactionPhase.PREPARE, TransactionPhase.ROLLBACK)
+KEEPING: Final = ("clear", "merge")
+
 
 def abstract(bench: Bench, options: Options) -> dict[str, Any]:
     """The engine's state by the names of the model's variables; None where it cannot be told."""
@@ -37,6 +45,8 @@ def abstract(bench: Bench, options: Options) -> dict[str, Any]:
     found |= {name: [] for name in _bits_of(options)}
     found |= _left(bench, options)
     found["tx"] = _transaction(bench)
+    if options.changes:
+        found |= _changes(bench, options)
     found["final"] = list(bench.finals)
     for drive in range(options.drives):
         listed = bench.job(drive)
@@ -56,7 +66,9 @@ def abstract(bench: Bench, options: Options) -> dict[str, Any]:
             if target and target.content
             else [0] * options.clusters
         )
-        if options.records:
+        if options.sync == "top":
+            _layer(found, bench, drive, job)
+        elif options.records:
             _bits(found, bench.bitmap(drive), job, options)
     return found
 
@@ -83,7 +95,7 @@ def _copies_of(state: Mapping[str, Any]) -> list[Any]:
 
 def _bits_of(options: Options) -> tuple[str, ...]:
     """The variables about bitmaps that an instance has."""
-    return () if not options.records else ("dirty", "todo") if options.bitmaps else ("dirty",)
+    return () if not options.records else ("dirty", "todo") if options.partial else ("dirty",)
 
 
 def _copied(job: Job | None, options: Options) -> list[bool]:
@@ -97,21 +109,53 @@ def _bits(
 
     While no write can fall between the two, there is no difference.
     """
-    assert bitmap is not None, "a drive of these instances keeps its bitmap"
+    assert bitmap is not None or options.changes, "a drive of these instances keeps its bitmap"
     begun = job is not None and job.status is not Status.CREATED
-    records = bitmap.successor if begun and bitmap.successor else bitmap
-    found["dirty"].append([bool(bit) for bit in records.bits])
+    records = bitmap.successor if bitmap and begun and bitmap.successor else bitmap
+    none = bytes(options.clusters)
+    found["dirty"].append([bool(bit) for bit in (records.bits if records else none)])
     if options.bitmaps:
+        assert bitmap is not None
         found["todo"].append([bool(bit) for bit in bitmap.bits] if begun else None)
 
 
+def _changes(bench: Bench, options: Options) -> dict[str, Any]:
+    """What the transaction has done to the bitmaps, and the bits that it can put back."""
+    bitmaps = [bench.bitmap(drive) for drive in range(options.drives)]
+    backup = [[False] * options.clusters for _ in bitmaps]
+    current = bench.engine.current
+    undoable = isinstance(current, Transaction) and current.phase in UNDOABLE
+    for action in current.actions if isinstance(current, Transaction) and undoable else ():
+        if isinstance(action, BitmapAction) and action.before and action.before.bitmap:
+            drive = action.before.node.index
+            if bench.changed[drive] in KEEPING:
+                backup[drive] = [bool(bit) for bit in action.before.bits]
+    return {
+        "there": [bitmap is not None for bitmap in bitmaps],
+        "on": [bitmap is not None and bitmap.enabled for bitmap in bitmaps],
+        "change": [bench.changed.get(d, "unchanged").upper() for d in range(options.drives)],
+        "backup": backup,
+    }
+
+
+def _layer(found: dict[str, Any], bench: Bench, drive: int, job: Job | None) -> None:
+    """With sync top the record is the image itself: what it holds lies above another image."""
+    held = bench.disk.images[bench.source(drive)].held
+    assert held is not None, "a drive of these instances stands on another image"
+    found["dirty"].append([bool(held[at]) for at in range(0, len(held), bench.cluster_bytes)])
+    begun = job is not None and job.status is not Status.CREATED
+    found["todo"].append([x != LEFT_OUT for x in job.copied] if job and begun else None)
+
+
 def _left(bench: Bench, options: Options) -> dict[str, Any]:
-    """What the instance still allows of guest writes, errors and further transactions."""
+    """What the instance still allows of guest writes, errors and transactions; who is there."""
     found: dict[str, Any] = {}
     if options.writes is not None:
         found["writes_left"] = options.writes - bench.arrived
     if options.errors is not None:
         found["errors_left"] = [options.errors - count for count in bench.failures]
+    if options.leaves:
+        found["connected"] = bench.connected
     if options.repeats and options.again is not None:
         found["again_left"] = options.again - bench.over
     return found
@@ -159,4 +203,4 @@ def _copies(found: dict[str, Any], job: Job | None, workers: int) -> None:
 def _copy(copy: Copy) -> tuple[str, int, int]:
     if copy.data is None:
         return "READ", copy.first, 0
-    return "WRITE", copy.first, copy.data[0]
+    return "WRITE", copy.first, copy.data[0] if copy.data else NO_BYTE

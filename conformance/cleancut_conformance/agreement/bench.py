@@ -1,7 +1,8 @@
 """The reference engine on a bench: disks of a few bytes, every step taken by hand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any, Final
 
 from cleancut_model.options import Options
@@ -12,12 +13,13 @@ from cleancut_reference.block.node import Drive, Node
 from cleancut_reference.block.request import Blueprint, DiskRequest, Failed, Op, Opened, Outcome
 from cleancut_reference.block.traffic import GuestOp, Traffic
 from cleancut_reference.engine import Engine
+from cleancut_reference.image.image import Extent, Status
 from cleancut_reference.jobs.job import Job
 from cleancut_reference.outputs import Event, Output, Reply
 from cleancut_reference.state import Options as Sizes
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
-from cleancut_spec.jobs import Status
+from cleancut_spec.jobs import Status as JobStatus
 from cleancut_spec.schedule import Label
 
 CLUSTER_BYTES: Final = 4
@@ -34,9 +36,10 @@ AT_LAST: Final[Mapping[str, Any]] = {"speed": -1}
 
 @dataclass(slots=True, eq=False)
 class TinyImage:
-    """A few bytes."""
+    """A few bytes; `held` marks those that the image holds itself, where another lies below it."""
 
     content: bytearray
+    held: bytearray | None = None
 
     def clusters(self, cluster_bytes: int = CLUSTER_BYTES) -> list[int]:
         """What each cluster holds; a torn one is an error of the engine."""
@@ -44,6 +47,22 @@ class TinyImage:
         cells = [self.content[at : at + cluster_bytes] for at in starts]
         assert all(len(set(cell)) == 1 for cell in cells), "a torn cluster"
         return [cell[0] for cell in cells]
+
+    def write(self, offset_bytes: int, data: bytes) -> None:
+        """Data at its place; from now on the image holds that part itself."""
+        end_bytes = offset_bytes + len(data)
+        self.content[offset_bytes:end_bytes] = data
+        if self.held is not None:
+            self.held[offset_bytes:end_bytes] = bytes([1]) * len(data)
+
+    def extents(self) -> list[Extent]:
+        """What the image says of what it holds itself."""
+        found, at = [], 0
+        for mark, run in groupby(self.held or b""):
+            length = len(list(run))
+            found.append(Extent(at, length, Status.DATA if mark else Status.ABSENT))
+            at += length
+        return found
 
 
 @dataclass(slots=True, eq=False)
@@ -62,9 +81,9 @@ class TinyDisk:
                 end_bytes = request.offset_bytes + request.length_bytes
                 return bytes(self.images[request.node].content[request.offset_bytes : end_bytes])
             case Op.WRITE:
-                end_bytes = request.offset_bytes + len(request.data)
-                content = self.images[request.node].content
-                content[request.offset_bytes : end_bytes] = request.data
+                self.images[request.node].write(request.offset_bytes, request.data)
+            case Op.LAYER:
+                return self.images[request.node].extents()
             case Op.OPEN:
                 assert request.blueprint is not None
                 return self._open(request.blueprint)
@@ -112,6 +131,8 @@ class Bench:
     failures: list[int] = field(default_factory=list)  # copies of each drive that have failed
     arrived: int = 0  # guest writes that have arrived
     over: int = 0  # transactions that are over
+    connected: bool = True  # the client
+    changed: dict[int, str] = field(default_factory=dict)  # by drive: what was done to its bitmap
     heard: list[Output] = field(default_factory=list)  # what came out since it was cleared
 
     @property
@@ -128,6 +149,11 @@ class Bench:
         root = self.state.graph.drives[drive].root
         assert root is not None, "drives of the bench have media"
         return root.performer.name
+
+    @property
+    def sources(self) -> list[str]:
+        """The names of all drives' nodes."""
+        return [self.source(drive) for drive in range(len(self.finals))]
 
     def job(self, drive: int) -> Job | None:
         """The job of a drive."""
@@ -156,7 +182,7 @@ class Bench:
         waiting = [
             job.id
             for job in self.state.jobs
-            if job.status is Status.PENDING and not job.settings.auto_finalize
+            if job.status is JobStatus.PENDING and not job.settings.auto_finalize
         ]
         if sorted(waiting) != sorted(self.announced):
             return (
@@ -179,6 +205,11 @@ class Bench:
         if label is not None and label.name.startswith(("fail_copy", "fail_cbw")):
             assert label.drive is not None, "what has failed is a copy of a drive"
             self.failures[label.drive] += 1
+        if label is not None and label.name.startswith(("prepare_", "rollback_")):
+            assert label.drive is not None, "a bitmap is that of a drive"
+            self.changed.pop(label.drive, None)
+            if label.name.startswith("prepare_"):
+                self.changed[label.drive] = label.name.removeprefix("prepare_")
         self.listen()
         return label
 
@@ -224,7 +255,12 @@ class Bench:
     def hang_up(self) -> None:
         """The client goes."""
         self.engine.hang_up()
+        self.connected = False
         self.listen()
+
+    def come_back(self) -> None:
+        """There is a client again."""
+        self.connected = True
 
     def start_other(self, drive: int) -> bool:
         """Another command starts a job on a drive; false if it is refused."""
@@ -239,13 +275,8 @@ class Bench:
         """The client is about to begin another transaction: what it knows of the last is over."""
         self.finals = ["NO_EVENT"] * len(self.finals)
         self.outcome = ""
+        self.changed.clear()
         self.over += 1
-
-    def begin(
-        self, options: Options, refused: int | None = None, by: Mapping[str, Any] = AT_ONCE
-    ) -> None:
-        """The client's transaction is taken up; the backup of one drive may be `refused`."""
-        self.command("transaction", **transaction(options, refused, by))
 
 
 def build(options: Options, cluster_bytes: int = CLUSTER_BYTES, kind: type[Bench] = Bench) -> Bench:
@@ -255,14 +286,18 @@ def build(options: Options, cluster_bytes: int = CLUSTER_BYTES, kind: type[Bench
     if options.tail:
         size_bytes -= cluster_bytes // 2
 
-    def add(name: str) -> Node:
-        disk.images[name] = TinyImage(bytearray(size_bytes))
-        return graph.build(Opened(name, "memory", size_bytes))
+    def add(name: str, below: Opened | None = None) -> Node:
+        held = bytearray(size_bytes) if below else None
+        disk.images[name] = TinyImage(bytearray(size_bytes), held)
+        children = {"backing": below} if below else {}
+        return graph.build(Opened(name, "memory", size_bytes, children=children))
 
     for index in range(options.drives):
-        node = add(graph.new_name())
+        on_top = options.sync == "top"
+        below = Opened(f"base{index}", "memory", size_bytes) if on_top else None
+        node = add(graph.new_name(), below)
         graph.drives.append(Drive(f"d{index}", node))
-        if options.records:
+        if options.records and not on_top:
             node.bitmaps += _bitmaps(index, cluster_bytes, size_bytes, changes=options.changes)
     nodes = [target_name(index) for index in range(options.drives if to_nodes(options) else 0)]
     nodes += [f"other{index}" for index in range(options.drives if options.busy else 0)]
@@ -277,8 +312,8 @@ def build(options: Options, cluster_bytes: int = CLUSTER_BYTES, kind: type[Bench
 
 
 def to_nodes(options: Options) -> bool:
-    """Whether the targets are nodes: with sync none a new image would need a backing file."""
-    return not options.ends
+    """Whether the targets are nodes: a new image would need a backing file with these syncs."""
+    return options.sync in ("none", "top")
 
 
 def target_name(drive: int) -> str:
@@ -298,10 +333,11 @@ def transaction(
 
 
 def in_order(
-    actions: list[dict[str, Any]], order: list[tuple[str, int | None]]
+    actions: list[dict[str, Any]], order: Sequence[tuple[str, int | None]], nodes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """The backups, and actions of bitmaps by verb and drive, in this order.
 
+    `nodes` are the drives': by its name an action after a drive's backup would mean the filter.
     A refusal is that of an action of its drive that is not named yet: a clear of a missing bitmap.
     """
     rest = {action["data"]["device"]: action for action in actions}
@@ -313,7 +349,10 @@ def in_order(
                 found.append(rest.pop(name))
         else:
             kind = "clear" if verb == "bitmap" else verb
-            data: dict[str, Any] = {"node": name, "target" if kind == "merge" else "name": BITMAP}
+            data: dict[str, Any] = {
+                "node": nodes[drive or 0],
+                "target" if kind == "merge" else "name": BITMAP,
+            }
             data |= {"bitmaps": [MORE]} if kind == "merge" else {}
             found.append({"type": f"block-dirty-bitmap-{kind}", "data": data})
     return [*found, *rest.values()]

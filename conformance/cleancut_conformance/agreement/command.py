@@ -69,7 +69,6 @@ def agree_command(
 def unfollowed(options: Options) -> str:
     """The parts of an instance in which the engine cannot be followed, in words."""
     odd = [what for part, what in PARTS.items() if getattr(options, part) and part not in FOLLOWED]
-    odd += ["sync top"] if options.sync == "top" else []
     odd += ["several guest requests at once"] if options.requests > 1 else []
     return ", ".join(odd)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from cleancut_conformance.agreement.abstraction import abstract
 from cleancut_conformance.agreement.bench import Bench, build, in_order, transaction
-from cleancut_conformance.agreement.product import give
+from cleancut_conformance.agreement.product import AT_ANY_TIME, FROM_OUTSIDE, give
 from cleancut_conformance.client_steps import COMMANDS
 from cleancut_model.compiled import compile_model
 from cleancut_model.concrete import NotEnabled, Run, step_of
@@ -95,25 +95,20 @@ def _try(bench: Bench, options: Options, move: Move, moves: Sequence[Move]) -> b
 
 def _by_client(bench: Bench, options: Options, move: Move, moves: Sequence[Move]) -> bool:
     name, drive = move.label.name, move.label.drive
-    if name == "guest_write":
+    if name in AT_ANY_TIME:
         return give(bench, move.label, 1 if move.value is None else move.value)
-    if name == "disconnect":
-        bench.hang_up()
-        return True
-    if name == "reconnect":
-        return True
     if bench.engine.current is not None:
         return False
     if name == "begin":
-        bench.command("transaction", **_transaction_for(options, moves))
+        bench.command("transaction", **_transaction_for(bench, options, moves))
         return True
     if name == "other_start":
         assert drive is not None, "the label names a drive"
         return bench.start_other(drive)
-    return (name in COMMANDS or name == "begin_again") and give(bench, move.label, None)
+    return (name in COMMANDS or name in FROM_OUTSIDE) and give(bench, move.label, None)
 
 
-def _transaction_for(options: Options, moves: Sequence[Move]) -> dict[str, Any]:
+def _transaction_for(bench: Bench, options: Options, moves: Sequence[Move]) -> dict[str, Any]:
     """The arguments of the last transaction in a schedule that lead to its steps.
 
     An action that fails without a drain is refused by what it asks for.
@@ -126,7 +121,7 @@ def _transaction_for(options: Options, moves: Sequence[Move]) -> dict[str, Any]:
     refused = failing if failing not in drained else None
     order = [(label.name.rpartition("_")[2], label.drive) for label in kept if _is_action(label)]
     asked = transaction(options, refused)
-    asked["actions"] = in_order(asked["actions"], order)
+    asked["actions"] = in_order(asked["actions"], order, bench.sources)
     if any(label.name == "fail_other" for label in labels):
         asked["actions"].append({"type": "abort", "data": {}})
     return asked

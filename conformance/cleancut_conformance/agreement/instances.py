@@ -26,7 +26,14 @@ INSTANCES: Final[dict[str, Options]] = {
     "none": Options(2, 1, 2, 1, 1, sync="none", manual=True, monitor=True),
     "workers": Options(1, 2, 2, 1, 1, workers=2, monitor=True),
     "again": Options(1, 1, 2, 1, 1, again=2, monitor=True),
+    "top": Options(1, 2, 2, 2, 1, sync="top", monitor=True),
+    "bitmap-actions": Options(1, 1, 2, 1, 0, control=False, changes=True, again=1, monitor=True),
+    "client": Options(1, 1, 2, 1, 1, leaves=True, again=1, monitor=True),
+    "tail": Options(1, 2, 2, 1, 1, tail=True, monitor=True),
+    "abort": Options(2, 1, 2, 0, 0, other=True, monitor=True),
 }
 
 #: What an instance may have beyond sizes and policies.
-FOLLOWED: Final = frozenset(("grouped", "manual", "speed", "monitor"))
+FOLLOWED: Final = frozenset(
+    ("grouped", "manual", "speed", "monitor", "leaves", "changes", "tail", "other")
+)

@@ -6,18 +6,19 @@ and guest write that the model allows is given. The model must allow each, and b
 after it.
 """
 
-import itertools
 import marshal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
+from operator import methodcaller
 from typing import Any, Final
 
 import cleancut_reference
 import cleancut_spec
 from cleancut_conformance.agreement.abstraction import abstract, parted
-from cleancut_conformance.agreement.bench import AT_LAST, AT_ONCE, Bench, TinyDisk, TinyImage, build
+from cleancut_conformance.agreement.beginnings import beginnings
+from cleancut_conformance.agreement.bench import Bench, TinyDisk, TinyImage, build
 from cleancut_conformance.agreement.freezing import (
     MARSHAL_VERSION,
     Freezer,
@@ -52,8 +53,13 @@ CONSTANT: Final = frozenset({Settings, Scope, Sizes})
 
 #: Commands whose effect is a further step of the engine, which bears the label.
 ANSWERED_LATER: Final = frozenset({"finalize"})
+#: What may be while a command is under way.
+AT_ANY_TIME: Final = frozenset({"guest_write", "disconnect", "reconnect"})
 CAN_FAIL: Final = (Op.READ, Op.WRITE, Op.OPEN)
 
+
+#: Steps of the transaction, which come in the order of its list.
+BY_LIST: Final = ("drain", "prepare", "commit", "rollback", "undrain", "reply", "refuse")
 
 #: What the model allows: by label and value, the numbers of actions and the states after them.
 Allowed = dict[tuple[Label, int | None], list[tuple[int, Values]]]
@@ -87,17 +93,46 @@ class Disagreement(Exception):
     """Engine and model part; the message says how."""
 
 
+#: Steps of the client that are no commands.
+FROM_OUTSIDE: Final[dict[str, Callable[[Bench], None]]] = {
+    "begin_again": methodcaller("forget"),
+    "disconnect": methodcaller("hang_up"),
+    "reconnect": methodcaller("come_back"),
+}
+
+
 def give(bench: Bench, label: Label, value: int | None) -> bool:
     """The client or the guest does its step; false if the engine refuses."""
     if label.name == "guest_write":
         assert label.drive is not None and label.cluster is not None and value is not None
         bench.write(label.drive, label.cluster, value)
         return True
-    if label.name == "begin_again":
-        bench.forget()
+    if label.name in FROM_OUTSIDE:
+        FROM_OUTSIDE[label.name](bench)
         return True
     command, arguments = command_of(label.name, label.drive)
     return bench.command(command, **arguments)
+
+
+def _as_listed(
+    wanted: set[Label], offered: set[Label], allowed: set[Label]
+) -> tuple[set[Label], set[Label]]:
+    """What remains to be compared where the transaction's list decides what comes next.
+
+    To the model its actions may come in any order; that each of its steps is taken with some list
+    is seen in the end. A step of a bitmap action that the model does not allow is to be refused,
+    and so is an `abort`.
+    """
+    refused = {
+        label
+        for label in offered - wanted
+        if (label.name.startswith("prepare_") and Label("fail_bitmap", label.drive) in allowed)
+        or (label.name == "fail_other" and label in allowed)
+    }
+    by_list = {label for label in wanted if label.name.startswith(BY_LIST)}
+    if by_list & offered or refused:
+        wanted -= by_list - offered
+    return wanted, offered - refused
 
 
 class Product:
@@ -174,7 +209,7 @@ class Product:
                 yield from self._step(joint, bench, step, errno)
         thawed.rewind()
         for label, value in allowed:
-            if not STEPS[label.name].by_client or not (idle or label.name == "guest_write"):
+            if not STEPS[label.name].by_client or not (idle or label.name in AT_ANY_TIME):
                 continue
             if label.name == "begin":
                 yield from self._begin(joint, thawed)
@@ -192,6 +227,8 @@ class Product:
         }
         if any(step.label is None for step in steps):  # what it delays is offered after it
             wanted &= offered
+        if self.options.changes or self.options.other:
+            wanted, offered = _as_listed(wanted, offered, {label for label, _ in allowed})
         if offered != wanted:
             only = [f"only the engine offers {label}" for label in sorted(offered - wanted)]
             only += [f"only the model allows {label}" for label in sorted(wanted - offered)]
@@ -217,11 +254,10 @@ class Product:
             yield from self._followed(joint, bench, label, None)
 
     def _begin(self, joint: Joint, thawed: Thawed) -> Iterator[Taken]:
-        """The transaction as it is meant, and with an action that is refused, early or late."""
-        ways = [(None, AT_ONCE), *itertools.product(range(self.options.drives), (AT_ONCE, AT_LAST))]
-        for refused, by in ways:
+        """Every transaction with which the client may begin."""
+        for beginning in beginnings(thawed.state, self.options):
             thawed.rewind()
-            thawed.state.begin(self.options, refused, by)
+            beginning.give(thawed.state, self.options)
             yield from self._followed(joint, thawed.state, Label("begin"), None)
 
     def _client(
@@ -256,7 +292,7 @@ class Product:
 
     def _check_refusals(self, joint: Joint, bench: Bench, allowed: set[Label]) -> None:
         """What the model does not allow the client, the engine refuses, and stays as it is."""
-        if bench.engine.current is not None:
+        if bench.engine.current is not None or not bench.connected:
             return
         refused = []
         for drive in range(self.options.drives):

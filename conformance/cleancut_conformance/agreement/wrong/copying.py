@@ -82,7 +82,7 @@ def ends_without_being_told() -> None:
     replace(Job, "copies_by_itself", True)
 
 
-@mutates("top-by-the-first", no_replay="drives of the bench have no backing images")
+@mutates("top-by-the-first")
 @caught_by("point-in-time/sync-top", "SYNC-TOP-1")
 def looks_at_the_first_of_the_top_layer() -> None:
     """With sync top what lies behind a hole of the top image is not copied (bug 17)."""
@@ -90,7 +90,7 @@ def looks_at_the_first_of_the_top_layer() -> None:
 
     def wrong(self: TopLayer, outcome: Any) -> None:
         right(self, outcome)
-        del self.runs[1:]
+        self.runs = [run for run in self.runs[:1] if run[0] == 0]
 
     replace(TopLayer, "look", wrong)
 
