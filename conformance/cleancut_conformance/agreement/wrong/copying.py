@@ -82,7 +82,7 @@ def ends_without_being_told() -> None:
     replace(Job, "copies_by_itself", True)
 
 
-@mutates("top-by-the-first")
+@mutates("top-by-the-first", no_replay="a trace does not tell what a target lies upon")
 @caught_by("point-in-time/sync-top", "SYNC-TOP-1")
 def looks_at_the_first_of_the_top_layer() -> None:
     """With sync top what lies behind a hole of the top image is not copied (bug 17)."""
