@@ -16,6 +16,18 @@ GRACE_S: Final = 2.0
 _TELLING: Final = frozenset({Op.INFO, Op.WRITTEN, Op.CALL, Op.LISTEN})
 
 
+#: What can be asked several times at once of a node.
+_OF_CONTENT: Final = frozenset({Op.READ, Op.WRITE, Op.WRITE_ZEROES, Op.DISCARD, Op.FLUSH,
+                                Op.STATUS, Op.LAYER})  # fmt: skip
+
+
+def same_step(one: DiskRequest, other: DiskRequest) -> bool:
+    """Whether the same step asks both, though time may have gone on, which a snapshot tells."""
+    if one.op in _OF_CONTENT:
+        return one == other
+    return one.op is other.op and one.node == other.node
+
+
 @dataclass(slots=True)
 class _Begun:
     """A request under way, and the nodes that it may reach."""
@@ -73,7 +85,7 @@ class Background:
         return any(
             not reach.isdisjoint(each.reach)
             or (opens and each.request.op is Op.OPEN)
-            or request == each.request  # whose nodes may be closed by now
+            or same_step(request, each.request)  # whose nodes may be closed by now
             for each in self._begun
         )
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from cleancut_reference.background import Background
+from cleancut_reference.background import Background, same_step
 from cleancut_reference.block.faults import Faults
 from cleancut_reference.block.persistence import store_request
 from cleancut_reference.block.request import DiskRequest, Failed, Outcome
@@ -69,7 +69,8 @@ class Machine:
         """
         while (answered := background.take_answered()) is not None:
             request, outcome = answered
-            step = next((step for step in self.engine.steps() if step.io == request), None)
+            steps = (s for s in self.engine.steps() if s.io and same_step(s.io, request))
+            step = next(steps, None)
             if step is not None:
                 self.engine.take(step, outcome)
                 return True

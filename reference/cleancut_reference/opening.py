@@ -268,7 +268,7 @@ class Opener:
         self, blueprint: Blueprint, children: dict[str, Opened | str], child: OpenNode
     ) -> OpenNode:
         """A qcow2 image with its backing image, which its header names unless the client does."""
-        layer = WithinExport(child.store) if child.holds_export else Layer(child.store)
+        layer = _within(child)
         if self.create:  # what lies there is no image yet
             return OpenNode("qcow2", RawImage(layer, "qcow2"), layer, counted=child)
         if child.store.read(0, len(QCOW2_MAGIC)) != QCOW2_MAGIC:
@@ -340,6 +340,11 @@ def _beside(children: dict[str, Opened | str], filename: str) -> str:
     return str(PurePosixPath(_filename(children)).parent / filename.removeprefix("file:"))
 
 
+def _within(node: OpenNode) -> Layer:
+    """The bytes of a node, for an image in them."""
+    return WithinExport(node.store) if node.holds_export else Layer(node.store)
+
+
 def _probe(store: Store) -> str:
     """The format of an image by how it begins."""
     return "qcow2" if store.read(0, len(QCOW2_MAGIC)) == QCOW2_MAGIC else "raw"
@@ -364,11 +369,11 @@ def format_image(node: OpenNode, request: DiskRequest, backing: Image | None) ->
 
 def make_image(node: OpenNode, request: DiskRequest) -> int:
     """Make a new qcow2 image in what a node holds; returns the size of that."""
-    store, options = Layer(node.store), CreateOptions(request.length_bytes, **request.options)
+    store, options = _within(node), CreateOptions(request.length_bytes, **request.options)
     create_qcow2(store, node.image.name, options).flush()
     if store.read(0, len(QCOW2_MAGIC)) != QCOW2_MAGIC:  # it keeps nothing
         raise ImageError(node.image.name, "format", "Image is not in qcow2 format")
-    return round_up(store.size_bytes, SECTOR_BYTES)
+    return round_up(node.store.size_bytes, SECTOR_BYTES)
 
 
 def keep(node: OpenNode) -> None:
