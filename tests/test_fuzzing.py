@@ -128,3 +128,17 @@ def test_the_end_of_a_job_is_not_that_of_the_next_one_of_its_name() -> None:
     ]
     for seed in range(8):
         hold(dialogue, "7.2", seed, foretold=True)
+
+
+def test_a_group_is_finalized_by_the_one_that_waits_for_it() -> None:
+    """Found by a long run: the one that was finalized is gone when the other completes."""
+    first, second = (
+        {"type": "drive-backup", "data": {"device": drive, "target": target, "sync": "full"} | more}
+        for drive, target, more in (("d0", "t0", {}), ("d1", "t1", {"auto-finalize": False}))
+    )
+    arguments = {"actions": [first, second], "properties": {"completion-mode": "grouped"}}
+    dialogue: list[tuple[Any, int]] = [
+        ({"execute": "transaction", "arguments": arguments}, 1000),
+        ({"execute": "block-job-finalize", "arguments": {"id": "d1"}}, 1000),
+    ]
+    hold(dialogue, "7.2", 0, foretold=True)

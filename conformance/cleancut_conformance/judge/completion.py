@@ -42,7 +42,8 @@ def final_faults(job: Job, name: str, failed: bool, asked: Asked) -> Iterator[Fa
     well = name == "BLOCK_JOB_COMPLETED" and not failed
     group = job.group or [job]
     manual = any(is_manual(each, "auto-finalize") for each in group)
-    if well and manual and not any(("finalize", each.id) in asked for each in group):
+    first = not any(each.completed_well for each in group if each is not job)
+    if well and manual and first and not any(("finalize", each.id) in asked for each in group):
         yield "JOB-MANUAL-1", f"job {job.id!r} completes, and nobody has finalized it"
     for other in job.group:
         if other is job or not other.final:
