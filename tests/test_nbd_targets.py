@@ -177,6 +177,12 @@ def test_backups_to_qemu_nbd_hold_what_the_drive_held(tmp_path: Path) -> None:
         server("block_resize", device="d1", size=SIZE_BYTES // 4)
         server("drive-backup", **made, sync="full")
         assert "error" not in server.wait_for("BLOCK_JOB_COMPLETED", 3)[2]
+        place = {"type": "unix", "path": str(path)}
+        file = {"driver": "nbd", "server": place, "export": "e"}
+        server("blockdev-add", driver="qcow2", node_name="q", file=file)
+        said = server.error("blockdev-snapshot-internal-sync", device="q", name="s")
+        assert said == "Failed to create snapshot 's' on device 'q': Invalid argument"
+        server("blockdev-del", node_name="q")
     compare = ["qemu-img", "compare", "-f", "qcow2", "-F", "raw", "e.img", "f/d1.img"]
     subprocess.run(compare, cwd=tmp_path, check=True)
     check = ["qemu-img", "check", "-q", "-f", "qcow2", "e.img"]
