@@ -60,7 +60,10 @@ def test_what_is_counted() -> None:
 
 
 #: `cleancut agree`, which `.ci/run` calls, follows them all; these take much of its time.
-LARGE = ("stop", "grouped", "incremental", "bitmap-always", "bitmap-actions", "client")
+LARGE = (
+    "core", "clusters", "stop", "grouped", "grouped-bitmaps", "incremental", "bitmap-always",
+    "again", "top", "bitmap-actions", "client",
+)  # fmt: skip
 
 
 @pytest.mark.slow
