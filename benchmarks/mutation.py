@@ -3,27 +3,34 @@
     python benchmarks/mutation.py                 40 edits of each side
     python benchmarks/mutation.py --edits 10 --seed 3
     python benchmarks/mutation.py --only engine --list
+    python benchmarks/mutation.py --resume tried.jsonl      goes on where it was ended
 
 An edit flips a comparison, exchanges `and` and `or`, drops a `not`, a guard or a statement, or
 changes a constant, in code that the agreement runs. Each is tried in a process of its own, on small
-instances that have every part. Survivors need a reason in `mutation-survivors.json`.
+instances that have most parts. No file is changed: the edit is in that process's memory. Survivors
+need a reason in `mutation-survivors.json`.
 
-Exit codes: 0 at least 90 % are red and each survivor has its reason, 1 otherwise, 2 wrong use.
+Exit codes: 0 at least 90 % are red and each survivor has its reason, 1 otherwise, 2 wrong use, or
+engine and model part without an edit; 130 ended by Ctrl-C.
 """
 
 # ruff: noqa: D102  a visitor's methods say by their names what they visit
 
 import argparse
 import ast
+import contextlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -31,6 +38,7 @@ from typing import Any, Final
 HERE: Final = Path(__file__).parent
 SURVIVORS: Final = HERE / "mutation-survivors.json"
 WANTED: Final = 0.9
+ROOTS: Final = ("spec", "reference", "model", "conformance")  # the code of both sides and between
 ENDS_S: Final = 300.0  # an edit that makes the engine go on for ever is red, too
 
 ENGINE: Final = (
@@ -62,11 +70,13 @@ class Edit:
     line: int
     function: str
     words: str
+    nth: int  # of those in the function that read alike
 
     @property
     def key(self) -> str:
         """What names it as long as the function stays as it is."""
-        return f"{self.module}:{self.function}: {self.words}"
+        again = f" (no. {self.nth})" if self.nth > 1 else ""
+        return f"{self.module}:{self.function}: {self.words}{again}"
 
 
 class Editor(ast.NodeTransformer):
@@ -76,16 +86,18 @@ class Editor(ast.NodeTransformer):
         self.found: list[Edit] = []
         self._module, self._lines, self._make = module, lines, make
         self._count = 0
+        self._alike = Counter[tuple[str, str]]()
         self._inside: list[str] = []
 
     def _may(self, node: Any, before: str, after: str) -> bool:
         """Whether this is the place; each is counted, those on lines that run are kept."""
         number, self._count = self._count, self._count + 1
+        words = f"{before} becomes {after}" if after else f"{before} is dropped"
+        function = ".".join(self._inside)
+        self._alike[function, words] += 1
         if self._lines is None or node.lineno in self._lines:
-            words = f"{before} becomes {after}" if after else f"{before} is dropped"
-            self.found.append(
-                Edit(self._module, number, node.lineno, ".".join(self._inside), words)
-            )
+            nth = self._alike[function, words]
+            self.found.append(Edit(self._module, number, node.lineno, function, words, nth))
         return number == self._make
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -219,7 +231,7 @@ def edits_of(module: str, lines: set[int] | None) -> list[Edit]:
 
 
 def instances() -> Iterator[Any]:
-    """Small instances that have every part, cheapest first."""
+    """Small instances that have most parts, cheapest first."""
     from cleancut_model.options import Options
 
     yield Options(1, 1, 2, 1, 1, speed=True, monitor=True)
@@ -261,10 +273,10 @@ def load(edit: Edit) -> None:
 
 
 def try_here(given: str) -> None:
-    """In the process: print the outcome as JSON."""
-    edit = Edit(**json.loads(given))
+    """In the process: print the outcome as JSON; without an edit that of the code as it is."""
     try:
-        load(edit)
+        if given:
+            load(Edit(**json.loads(given)))
         words = follow()
     except Exception as error:
         words = f"{type(error).__name__}: {error}"
@@ -304,33 +316,118 @@ def lines_that_run() -> dict[str, set[int]]:
 # ---- the score
 
 
-def attempt(edit: Edit) -> str:
-    """How engine and model part with this edit; the empty word if it survives."""
-    given = json.dumps({name: getattr(edit, name) for name in Edit.__slots__})
-    command = [sys.executable, __file__, "--here", given]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ENDS_S, check=False)
-    except subprocess.TimeoutExpired:
-        return f"does not end in {ENDS_S:g} s"
-    if done.returncode != 0:
-        return (done.stderr.strip().splitlines() or ["it ends without a word"])[-1]
-    words: str = json.loads(done.stdout)
-    return words
+class Tries:
+    """Runs edits in processes of their own, and remembers what has come of each."""
+
+    def __init__(self, memory: Path | None) -> None:
+        self._memory, self._known = memory, dict[str, str]()
+        self._live: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+        code = digest_of_code()
+        lines = (
+            memory.read_text(encoding="utf-8").splitlines() if memory and memory.exists() else []
+        )
+        if memory and lines[:1] != [code]:  # nothing yet, or of other code
+            memory.write_text(f"{code}\n", encoding="utf-8")
+        for line in lines[1:] if lines[:1] == [code] else []:
+            with contextlib.suppress(ValueError):  # the last line may be cut off
+                key, words = json.loads(line)
+                self._known[key] = words
+
+    def __call__(self, edit: Edit | None) -> str:
+        """How engine and model part with this edit; the empty word if it survives."""
+        key = edit.key if edit else "no edit"
+        if key not in self._known:
+            words = self._run(json.dumps(asdict(edit)) if edit else "")
+            if self._stopped:
+                return words
+            self._known[key] = words
+            if self._memory:
+                with self._memory.open("a", encoding="utf-8") as file:
+                    file.write(f"{json.dumps([key, words])}\n")
+        return self._known[key]
+
+    def _run(self, given: str) -> str:
+        command = [sys.executable, __file__, "--here", given]
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, start_new_session=True, **pipes) as process:
+            self._live.add(process)
+            try:
+                out, errors = process.communicate(timeout=ENDS_S)
+            except subprocess.TimeoutExpired:
+                _kill(process)
+                return f"does not end in {ENDS_S:g} s"
+            except BaseException:
+                _kill(process)
+                raise
+            finally:
+                self._live.discard(process)
+        if process.returncode != 0:
+            return (errors.strip().splitlines() or ["it ends without a word"])[-1]
+        words: str = json.loads(out)
+        return words
+
+    def stop(self) -> None:
+        """End what is being tried; nothing of it is remembered."""
+        self._stopped = True
+        for process in list(self._live):
+            _kill(process)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """With the processes that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def digest_of_code() -> str:
+    """A number for all that an outcome depends on."""
+    files = sorted(path for root in ROOTS for path in (HERE.parent / root).rglob("*.py"))
+    return sha256(b"".join(path.read_bytes() for path in [Path(__file__), *files])).hexdigest()
 
 
 def main() -> int:
     """Draw edits, try them, print the score."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
-    parser.add_argument("--edits", type=int, default=40, help="of each side (40)")
+    parser.add_argument("--edits", type=at_least_one, default=40, help="of each side (40)")
     parser.add_argument("--seed", type=int, default=1, help="of what is drawn (1)")
     parser.add_argument("--only", choices=list(SIDES), help="one side")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="tries at once")
+    parser.add_argument("--jobs", type=at_least_one, default=os.cpu_count() or 1,
+                        help="tries at once")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="list what is drawn, try nothing")
+    parser.add_argument(
+        "--resume", type=Path, metavar="FILE", help="keep outcomes, go on with them"
+    )
     parser.add_argument("--here", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.here:
+    if options.here is not None:
         try_here(options.here)
         return 0
+    try:
+        tries = Tries(options.resume)
+    except (OSError, UnicodeDecodeError) as error:
+        parser.error(f"{options.resume}: {error}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return run(options, tries)
+    except KeyboardInterrupt:
+        tries.stop()
+        print("ended", file=sys.stderr)
+        return 130
+
+
+def at_least_one(text: str) -> int:
+    """A number of edits or of processes."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def run(options: argparse.Namespace, tries: Tries) -> int:
+    """Draw for each side and score it; returns the exit code."""
+    if not options.list and (words := tries(None)):
+        print(f"without an edit engine and model part: {words}", file=sys.stderr)
+        return 2
     reasons: dict[str, str] = json.loads(SURVIVORS.read_text(encoding="utf-8"))
     running = lines_that_run()
     well = True
@@ -342,15 +439,16 @@ def main() -> int:
             for edit in drawn:
                 print(f"   {edit.key}")
             continue
-        well &= score(drawn, reasons, options.jobs)
+        well &= score(drawn, reasons, options.jobs, tries)
     return 0 if well else 1
 
 
-def score(drawn: list[Edit], reasons: dict[str, str], jobs: int) -> bool:
+def score(drawn: list[Edit], reasons: dict[str, str], jobs: int, tries: Tries) -> bool:
     """Try the edits; whether enough are red and each survivor has its reason."""
     started, red, explained = time.monotonic(), 0, True
-    with ThreadPoolExecutor(jobs) as pool:
-        for edit, words in zip(drawn, pool.map(attempt, drawn), strict=True):
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        for edit, words in zip(drawn, pool.map(tries, drawn), strict=True):
             red += bool(words)
             if words:
                 print(f"   red       {edit.key}\n             {words[:150]}", flush=True)
@@ -358,6 +456,11 @@ def score(drawn: list[Edit], reasons: dict[str, str], jobs: int) -> bool:
                 why = reasons.get(edit.key, "NO REASON")
                 explained &= edit.key in reasons
                 print(f"   SURVIVES  {edit.key}\n             {why}", flush=True)
+    except KeyboardInterrupt:
+        tries.stop()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
     share = red / len(drawn)
     print(f"   {red} of {len(drawn)} red ({share:.0%}) in {time.monotonic() - started:.0f} s")
     return share >= WANTED and explained
