@@ -50,6 +50,8 @@ class Stage(Bench):
     cancelled: set[int] = field(default_factory=set)  # drives whose jobs the client has cancelled
     failed: set[int] = field(default_factory=set)  # of whose jobs an error was told
     paused: dict[int, int | None] = field(default_factory=dict)  # and where paused ones stood
+    offsets: dict[int, int] = field(default_factory=dict)  # of drives' jobs, as last listed
+    resumed: dict[int, int] = field(default_factory=dict)  # and where those resumed had stood
     writes: dict[int, Written] = field(default_factory=dict)  # those that have not ended
     written: list[Written] = field(default_factory=list)
     held: dict[str, bytes] = field(default_factory=dict)  # what targets had before the transaction
@@ -128,17 +130,28 @@ class Stage(Bench):
             self.cancelled.discard(drive)
             self.failed.discard(drive)
             self.started.pop(drive, None)
+            self.offsets.pop(drive, None)
+            self.resumed.pop(drive, None)
         elif name == "JOB_STATUS_CHANGE" and data["status"] == "running":
             self.started.setdefault(drive, len(self.records))
         elif name == "BLOCK_JOB_ERROR":
             self.failed.add(drive)
         elif name == "BLOCK_JOB_COMPLETED" and "error" in data and not self.failed:
-            clause = "EV-FINAL-2" if drive in self.cancelled else "JOB-END-1"
-            self.find(clause, f"job {data['device']} fails, and no request has failed")
+            self._fails(drive, data)
         elif name == "BLOCK_JOB_CANCELLED" and not (self.cancelled or self.failed):
             self.find(
                 "JOB-END-1", f"job {data['device']} is cancelled, and nobody has asked for it"
             )
+
+    def _fails(self, drive: int, data: dict[str, Any]) -> None:
+        """A job fails, and nothing that it did has: each clause that says otherwise is broken."""
+        name = data["device"]
+        clause = "EV-FINAL-2" if drive in self.cancelled else "JOB-END-1"
+        self.find(clause, f"job {name} fails, and no request has failed")
+        if drive in self.cancelled and data["offset"] < data["len"]:
+            self.find("JOB-CANCEL-1", f"job {name} was cancelled, and ends with an error")
+        if drive in self.paused:
+            self.find("JOB-PAUSE-1", f"job {name} is paused, and ends with an error")
 
     def _answered(self, command: tuple[str, dict[str, Any]], body: dict[str, Any]) -> None:
         name, arguments = command
@@ -151,6 +164,8 @@ class Stage(Bench):
             self.paused[drive] = None
         elif name.endswith(("job-resume", "job-cancel")):
             self.paused.pop(drive, None)
+        if name.endswith("job-resume"):
+            self.resumed[drive] = self.offsets.get(drive, 0)
 
     def find(self, clause: str, words: str) -> None:
         """A deviation that a client sees for itself."""
@@ -182,7 +197,12 @@ class Stage(Bench):
     def _stands(self, entry: dict[str, Any]) -> None:
         """A job that the client has paused makes no progress while no guest writes."""
         drive = self.drive_of(entry["device"])
-        if drive is None or drive not in self.paused:
+        if drive is None:
+            return
+        self.offsets[drive] = entry["offset"]
+        if entry["offset"] < self.resumed.get(drive, 0):
+            self.find("JOB-RESUME-1", f"{entry['device']} was resumed, and does again what it had")
+        if drive not in self.paused:
             return
         before = self.paused[drive]
         if before is not None and entry["offset"] > before and not self.writes:

@@ -18,11 +18,12 @@ from cleancut_spec import cites
 
 
 @always(shown_by=[seen.a_completed_backup_differs_from_its_drive])
-@cites("PIT-ONE-1", "PIT-ALL-1", "SYNC-TOP-1")
+@cites("PIT-ONE-1", "PIT-ALL-1", "PIT-BEFORE-1", "PIT-AFTER-1", "SYNC-TOP-1")
 def completed_backups_share_the_cut(p: Backup, s: State) -> Term:
     """Each completed target, with what lies below it, is its drive at the first commit.
 
-    No action makes the cut: the drives are drained, committed and released one by one.
+    That comes after the command and before the reply. No action makes the cut: the drives are
+    drained, committed and released one by one.
     """
     return clusters(
         p,

@@ -164,7 +164,7 @@ def _runs_if_open() -> None:
     replace(backup_action, "_commit", wrong)
 
 
-@mutates("undrain-early", "PIT-BEFORE-1", why="the judge tells which side of the cut is wrong")
+@mutates("undrain-early")
 @no_case("a client cannot put a write between the steps of a transaction")
 def undrains_early() -> None:
     """Guests of a drive go on when its own action is prepared."""
@@ -190,7 +190,7 @@ def leaves_jobs_behind_and_drives_open() -> None:
     leaves_jobs_behind()
 
 
-@mutates("drain-for-an-instant", "PIT-BEFORE-1", why="the judge tells which side is wrong")
+@mutates("drain-for-an-instant")
 @no_case("a client cannot put a write between the steps of a transaction")
 def drains_for_an_instant() -> None:
     """A drive is drained while its action is prepared, and not until the commit."""

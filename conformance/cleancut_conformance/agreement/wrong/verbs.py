@@ -120,7 +120,7 @@ def _command(name: str, by: Callable[[State, Job], Any]) -> None:
     commands.COMMANDS[name] = wrong
 
 
-@mutates("pause-is-a-failure", "JOB-END-1", why="it ends badly though nothing has failed")
+@mutates("pause-is-a-failure")
 @no_case("a client cannot hold a copy on its way while it pauses the job")
 def fails_when_it_is_paused() -> None:
     """A pause cancels the copy under way, and that is taken for a failure."""
@@ -216,7 +216,7 @@ def _is_final(output: Any) -> bool:
     return isinstance(output, Event) and output.name.startswith("BLOCK_JOB_C")
 
 
-@mutates("resume-from-start", "JOB-PROGRESS-1", why="what is copied anew has gone back before")
+@mutates("resume-from-start")
 @caught_by("point-in-time/paused-job", "PIT-AFTER-1")
 def begins_anew_when_it_is_resumed() -> None:
     """A resumed job copies again what it has copied."""
@@ -229,7 +229,7 @@ def begins_anew_when_it_is_resumed() -> None:
     _command("block-job-resume", resume)
 
 
-@mutates("cancel-is-an-error", "EV-FINAL-2", why="the final event tells of an error that none was")
+@mutates("cancel-is-an-error")
 @caught_by("jobs/cancel", "JOB-CANCEL-1")
 def fails_when_it_is_cancelled() -> None:
     """A job that is cancelled is reported as failed."""
