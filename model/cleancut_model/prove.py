@@ -4,6 +4,8 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 import z3
 
@@ -15,6 +17,11 @@ from cleancut_model.lemmas import LEMMAS
 from cleancut_model.properties import STATES, STEPS, of_instance
 from cleancut_model.properties.registry import Claim
 from cleancut_model.unbounded import Unbounded
+
+#: Where a goal is to hold if it is not after an action.
+FIRST, ANY = "the first state", "no step"
+#: What z3 may spend on a goal where it keeps what it has learnt of a place, by its own count.
+QUICK: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,7 @@ class Prover:
         self._before = self.language.state()
         self._known = _facts(self._claims, self.protocol, self._before)
         self._elaborated: dict[str, tuple[Term, State, dict[str, Term]]] = {}
+        self._at: dict[str, tuple[z3.Solver, int]] = {}  # by place, and how many axioms it has
 
     def _elaborate(self, action: Action) -> tuple[Term, State, dict[str, Term]]:
         """An action's guard, the state after it and its arguments; all claims share them."""
@@ -57,52 +65,76 @@ class Prover:
         started = time.monotonic()
         worst = Verdict(name, "proved", "", 0.0)
         goals = self._step_goals(name) if name in self._steps else self._state_goals(name)
-        for action, facts, goal in goals:
-            solver = self._solver()
-            solver.add(facts)
-            solver.add(z3.Not(goal))
+        for place, goal in goals:
+            if self._follows(place, goal):
+                continue
+            solver = self._solver(*self._facts_at(place), z3.Not(goal))
             answer = solver.check()
             if answer != z3.unsat:
                 status = "refuted" if answer == z3.sat else "unknown"
                 picture = show(solver.model(), self.protocol) if answer == z3.sat else ""
-                worst = Verdict(name, status, action, 0.0, picture)
+                worst = Verdict(name, status, place, 0.0, picture)
                 break
         seconds = time.monotonic() - started
         return Verdict(name, worst.status, worst.action, seconds, worst.picture)
 
-    def _state_goals(self, name: str) -> Iterator[tuple[str, list[Term], Term]]:
+    def _follows(self, place: str, goal: Term) -> bool:
+        """Whether a goal follows, asked of one solver for each place, which is quick to say yes."""
+        axioms = self.language.axioms
+        if place not in self._at:
+            self._at[place] = self._solver(*self._facts_at(place)), len(axioms)
+            self._at[place][0].set("rlimit", QUICK)
+        solver, known = self._at[place]
+        solver.add(axioms[known:])  # of orders that were not asked for before
+        self._at[place] = solver, len(axioms)
+        solver.push()
+        solver.add(z3.Not(goal))
+        answer = solver.check()
+        solver.pop()
+        return bool(answer == z3.unsat)
+
+    def _facts_at(self, place: str) -> list[Term]:
+        """What is known where a goal is to hold: at first, in any state, or after an action."""
+        if place == FIRST:
+            return [self.language.initial()]
+        if place == ANY:
+            return self._known
+        return [*self._known, self._elaborated[place][0]]
+
+    def _state_goals(self, name: str) -> Iterator[tuple[str, Term]]:
         claim = self._claims[name].claim
         if self._claims[name].implied:
-            yield "no step", self._known, claim(self.protocol, self._before)
+            yield ANY, claim(self.protocol, self._before)
             return
-        yield "the first state", [self.language.initial()], claim(self.protocol, self._before)
+        yield FIRST, claim(self.protocol, self._before)
+        spoken_of = self.language.footprint(partial(claim, self.protocol))
         for action in self.language.actions:
-            guard, after, _ = self._elaborate(action)
-            yield action.name, [*self._known, guard], claim(self.protocol, after)
+            _, after, _ = self._elaborate(action)
+            if spoken_of.isdisjoint(of.name for of, _, _ in after.writes):
+                continue  # the goal is one of the facts, for the action writes nothing of it
+            yield action.name, claim(self.protocol, after)
 
-    def _step_goals(self, name: str) -> Iterator[tuple[str, list[Term], Term]]:
+    def _step_goals(self, name: str) -> Iterator[tuple[str, Term]]:
         step = self._steps[name]
         for action in self.language.actions:
             if step.speaks_of(action.name):
-                guard, after, arguments = self._elaborate(action)
-                goal = step.of_step(self.protocol, self._before, after, arguments)
-                yield action.name, [*self._known, guard], goal
+                _, after, arguments = self._elaborate(action)
+                yield action.name, step.of_step(self.protocol, self._before, after, arguments)
 
     def unreachable(self) -> list[str]:
         """The actions that no state with all that is known allows: their proofs would be empty."""
         found = []
         for action in self.language.actions:
             guard, _, _ = self._elaborate(action)
-            solver = self._solver()
-            solver.add([*self._known, guard])
-            if solver.check() != z3.sat:
+            if self._solver(*self._known, guard).check() != z3.sat:
                 found.append(action.name)
         return found
 
-    def _solver(self) -> z3.Solver:
+    def _solver(self, *facts: Term) -> z3.Solver:
         solver = z3.Solver()
         solver.set("timeout", self._timeout_ms)
         solver.add(self.language.axioms)
+        solver.add(*facts)
         return solver
 
 
@@ -138,15 +170,18 @@ class FiniteProver:
     def prove(self, name: str) -> Verdict:
         """One claim, for every action with every choice of arguments."""
         started = time.monotonic()
+        solver = z3.Solver()
+        solver.set("timeout", self._timeout_ms)
+        solver.add(self._ranges(), *self._known)
         for action, goal in self._goals(name):
-            solver = z3.Solver()
-            solver.set("timeout", self._timeout_ms)
-            solver.add(self._ranges(), *self._known, z3.Not(goal))
+            solver.push()
+            solver.add(z3.Not(goal))
             answer = solver.check()
             if answer != z3.unsat:
                 status = "refuted" if answer == z3.sat else "unknown"
                 picture = f"  {solver.model()}" if answer == z3.sat else ""
                 return Verdict(name, status, action, time.monotonic() - started, picture)
+            solver.pop()
         return Verdict(name, "proved", "", time.monotonic() - started)
 
     def _goals(self, name: str) -> Iterator[tuple[str, Term]]:

@@ -4,6 +4,7 @@ Indices are uninterpreted sorts and variables are functions of them. The next st
 the old one, so that no function for it is needed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,6 +98,17 @@ class Unbounded(Declarations):
         bound = [t for t, s in zip(terms, sorts, strict=True) if len(s.values) != 1]
         return quantifier(bound, body(*terms)) if bound else body(*terms)
 
+    def footprint(self, claim: Callable[[State], Any]) -> set[str]:
+        """The variables of which a claim speaks."""
+        read: set[str] = set()
+
+        def reader(of: Field, key: Key) -> Term:
+            read.add(of.name)
+            return self._value(of, key)
+
+        claim(State(self.fields, reader))
+        return read
+
     def _value(self, of: Field, key: Key) -> Term:
         if not of.index:
             return z3.Const(of.name, of.sort.sort)
@@ -108,14 +120,15 @@ class Unbounded(Declarations):
         return State(self.fields, self._value)
 
     def elaborate(self, action: Action) -> tuple[Term, State, dict[str, Term]]:
-        """The guard of an action, the state after it, and its arguments (any values)."""
+        """The guard of an action, the state after it (its writes too), and its arguments (any)."""
         arguments = {
             name: z3.FreshConst(sort.sort, name) for name, sort in action.parameters.items()
         }
         state = self.state()
         action.body(state, **arguments)
-        guard = z3.And(list(state.guards.values()))
-        return guard, State(self.fields, self._after(state.writes)), arguments
+        after = State(self.fields, self._after(state.writes))
+        after.writes.extend(state.writes)
+        return z3.And(list(state.guards.values())), after, arguments
 
     def _after(self, writes: list[tuple[Field, Key, Any]]) -> Reader:
         def read(of: Field, key: Key) -> Term:
