@@ -5,7 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cleancut_conformance.agreement.bench import AT_LAST, AT_ONCE, Bench, in_order, transaction
+from cleancut_conformance.agreement.bench import (
+    AT_LAST,
+    AT_ONCE,
+    HALFWAY,
+    Bench,
+    in_order,
+    transaction,
+)
 from cleancut_model.options import Options
 
 #: The actions of a transaction by verb and drive; `prepare` is a backup.
@@ -14,7 +21,7 @@ Order = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """A transaction of an instance; a backup may be refused, early or late, or an `abort` last."""
+    """A transaction of an instance; a backup may be refused at three points, or an `abort` last."""
 
     order: Order
     refused: int | None = None
@@ -32,7 +39,7 @@ class Beginning:
 
 def beginnings(bench: Bench, options: Options) -> list[Beginning]:
     """As it is meant, and with what may be refused; with the bitmap actions that there are."""
-    ways = list(itertools.product(range(options.drives), (AT_ONCE, AT_LAST)))
+    ways = list(itertools.product(range(options.drives), (AT_ONCE, HALFWAY, AT_LAST)))
     found = []
     for order in _orders(bench, options):
         found.append(Beginning(order))

@@ -29,8 +29,10 @@ MORE: Final = "more"  # another one, which is disabled, where bitmaps change
 #: Commands whose first step bears a label.
 BEGINNING: Final = frozenset({"transaction", "drive-backup", "blockdev-backup"})
 
-#: Arguments that make an action fail: before its drive is drained, and when its job is made.
+#: Arguments that make an action fail: before its drive is drained, when its target is open, and
+#: when its job is made.
 AT_ONCE: Final[Mapping[str, Any]] = {"target": "nowhere:"}
+HALFWAY: Final[Mapping[str, Any]] = {"filter-node-name": "no name"}
 AT_LAST: Final[Mapping[str, Any]] = {"speed": -1}
 
 
