@@ -231,7 +231,8 @@ def edits_of(module: str, lines: set[int] | None) -> list[Edit]:
 
 
 def instances() -> Iterator[Any]:
-    """Small instances that have most parts, cheapest first."""
+    """Small instances that have every part, cheapest first."""
+    from cleancut_conformance.agreement.instances import INSTANCES
     from cleancut_model.options import Options
 
     yield Options(1, 1, 2, 1, 1, speed=True, monitor=True)
@@ -245,6 +246,7 @@ def instances() -> Iterator[Any]:
     yield Options(2, 1, 2, 1, 0, sync="incremental", grouped=True, monitor=True)
     yield Options(1, 2, 2, 2, 0, workers=2, monitor=True)
     yield Options(2, 1, 2, 1, 0, monitor=True)
+    yield from (INSTANCES[name] for name in ("abort", "tail", "top", "bitmap-actions", "client"))
 
 
 def follow() -> str:

@@ -181,6 +181,9 @@ class Bench:
         for job_id, told in self.told.items():
             if told != has.get(job_id, "null"):
                 return f"{job_id} is {has.get(job_id, 'gone')}, and its last event says {told}"
+        for job in self.state.jobs:
+            if job.status is JobStatus.RUNNING and job.source.traffic.drained and not job.in_flight:
+                return f"{job.id} is running, and its drive is drained"
         waiting = [
             job.id
             for job in self.state.jobs
@@ -207,6 +210,7 @@ class Bench:
         if label is not None and label.name.startswith(("fail_copy", "fail_cbw")):
             assert label.drive is not None, "what has failed is a copy of a drive"
             self.failures[label.drive] += 1
+            self._check_io_status(label.drive, errno)
         if label is not None and label.name.startswith(("prepare_", "rollback_")):
             assert label.drive is not None, "a bitmap is that of a drive"
             self.changed.pop(label.drive, None)
@@ -214,6 +218,12 @@ class Bench:
                 self.changed[label.drive] = label.name.removeprefix("prepare_")
         self.listen()
         return label
+
+    def _check_io_status(self, drive: int, errno: str) -> None:
+        """A job that an error has stopped shows which kind it was."""
+        job = self.job(drive)
+        shown = "ok" if job is None else job.io_status
+        assert shown in ("ok", "nospace" if errno == "ENOSPC" else "failed"), f"{errno} is {shown}"
 
     def listen(self) -> list[Output]:
         """Hear what has come out; final events are kept."""
