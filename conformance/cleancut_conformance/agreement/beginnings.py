@@ -9,7 +9,9 @@ from cleancut_conformance.agreement.bench import (
     AT_LAST,
     AT_ONCE,
     HALFWAY,
+    LOCKED,
     Bench,
+    changes_bitmaps,
     in_order,
     transaction,
 )
@@ -21,7 +23,7 @@ Order = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """A transaction of an instance; a backup may be refused at three points, or an `abort` last."""
+    """A transaction of an instance; a backup may be refused at some point, or an `abort` last."""
 
     order: Order
     refused: int | None = None
@@ -39,7 +41,8 @@ class Beginning:
 
 def beginnings(bench: Bench, options: Options) -> list[Beginning]:
     """As it is meant, and with what may be refused; with the bitmap actions that there are."""
-    ways = list(itertools.product(range(options.drives), (AT_ONCE, HALFWAY, AT_LAST)))
+    refusals = [AT_ONCE, HALFWAY, AT_LAST, *([LOCKED] if changes_bitmaps(options) else [])]
+    ways = list(itertools.product(range(options.drives), refusals))
     found = []
     for order in _orders(bench, options):
         found.append(Beginning(order))

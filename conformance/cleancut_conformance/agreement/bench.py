@@ -34,6 +34,8 @@ BEGINNING: Final = frozenset({"transaction", "drive-backup", "blockdev-backup"})
 AT_ONCE: Final[Mapping[str, Any]] = {"target": "nowhere:"}
 HALFWAY: Final[Mapping[str, Any]] = {"filter-node-name": "no name"}
 AT_LAST: Final[Mapping[str, Any]] = {"speed": -1}
+#: The same, where a bitmap says what is copied and is changed in the end: this one cannot be.
+LOCKED: Final[Mapping[str, Any]] = {"bitmap": "locked"}
 
 
 @dataclass(slots=True, eq=False)
@@ -265,7 +267,8 @@ class Bench:
         self.listen()
 
     def hang_up(self) -> None:
-        """The client goes."""
+        """The client goes; what it has asked for last is not taken up any more."""
+        self.engine.receive({"execute": "job-cancel", "arguments": {"id": "d0"}})
         self.engine.hang_up()
         self.connected = False
         self.listen()
@@ -311,6 +314,10 @@ def build(options: Options, cluster_bytes: int = CLUSTER_BYTES, kind: type[Bench
         graph.drives.append(Drive(f"d{index}", node))
         if options.records and not on_top:
             node.bitmaps += _bitmaps(index, cluster_bytes, size_bytes, changes=options.changes)
+            if changes_bitmaps(options):
+                locked = DirtyBitmap(LOCKED["bitmap"], cluster_bytes, size_bytes, enabled=False)
+                locked.read_only = True
+                node.bitmaps.append(locked)
     nodes = [target_name(index) for index in range(options.drives if to_nodes(options) else 0)]
     nodes += [f"other{index}" for index in range(options.drives if options.busy else 0)]
     for name in nodes:
@@ -321,6 +328,11 @@ def build(options: Options, cluster_bytes: int = CLUSTER_BYTES, kind: type[Bench
     engine = Engine(State(graph, sizes))
     none = ["NO_EVENT"] * options.drives
     return kind(engine, disk, none, cluster_bytes, failures=[0] * options.drives)
+
+
+def changes_bitmaps(options: Options) -> bool:
+    """Whether a backup changes the bitmap that says what it copies."""
+    return options.bitmaps and options.bitmap_mode != "never"
 
 
 def to_nodes(options: Options) -> bool:
