@@ -194,21 +194,21 @@ def ends_where_it_should_stop() -> None:
 @caught_by("policy/enospc-reports", "POLICY-ENOSPC-1")
 def stops_for_any_errno() -> None:
     """Policy enospc pauses a job for any error."""
-    right = backup.action_for
-
-    def wrong(policy: Any, errno: str) -> str:
-        return "stop" if policy in (Policy.ENOSPC, Policy.AUTO) else right(policy, errno)
-
-    replace(backup, "action_for", wrong)
+    _whatever_the_errno("stop")
 
 
 @caught_by("policy/enospc-stops", "POLICY-ENOSPC-1")
 def reports_want_of_space() -> None:
     """Policy enospc ends a job for any error."""
+    _whatever_the_errno("report")
+
+
+def _whatever_the_errno(action: str) -> None:
+    """Policy enospc does the same about each errno."""
     right = backup.action_for
 
     def wrong(policy: Any, errno: str) -> str:
-        return "report" if policy in (Policy.ENOSPC, Policy.AUTO) else right(policy, errno)
+        return action if policy in (Policy.ENOSPC, Policy.AUTO) else right(policy, errno)
 
     replace(backup, "action_for", wrong)
 
