@@ -63,7 +63,6 @@ class Prover:
     def prove(self, name: str) -> Verdict:
         """One claim: it holds at first and every step keeps it, or every step has it."""
         started = time.monotonic()
-        worst = Verdict(name, "proved", "", 0.0)
         goals = self._step_goals(name) if name in self._steps else self._state_goals(name)
         for place, goal in goals:
             if self._follows(place, goal):
@@ -71,12 +70,9 @@ class Prover:
             solver = self._solver(*self._facts_at(place), z3.Not(goal))
             answer = solver.check()
             if answer != z3.unsat:
-                status = "refuted" if answer == z3.sat else "unknown"
                 picture = show(solver.model(), self.protocol) if answer == z3.sat else ""
-                worst = Verdict(name, status, place, 0.0, picture)
-                break
-        seconds = time.monotonic() - started
-        return Verdict(name, worst.status, worst.action, seconds, worst.picture)
+                return _failed(name, place, answer, picture, started)
+        return Verdict(name, "proved", "", time.monotonic() - started)
 
     def _follows(self, place: str, goal: Term) -> bool:
         """Whether a goal follows, asked of one solver for each place, which is quick to say yes."""
@@ -138,6 +134,14 @@ class Prover:
         return solver
 
 
+def _failed(
+    name: str, action: str, answer: z3.CheckSatResult, picture: str, started: float
+) -> Verdict:
+    """What is said of a claim that one action was not shown to keep."""
+    status = "refuted" if answer == z3.sat else "unknown"
+    return Verdict(name, status, action, time.monotonic() - started, picture)
+
+
 def _facts(claims: Mapping[str, Claim], protocol: Backup, state: State) -> list[Term]:
     """What may be taken for granted of a state: all that is proved by induction."""
     return [each.claim(protocol, state) for each in claims.values() if not each.implied]
@@ -178,9 +182,8 @@ class FiniteProver:
             solver.add(z3.Not(goal))
             answer = solver.check()
             if answer != z3.unsat:
-                status = "refuted" if answer == z3.sat else "unknown"
                 picture = f"  {solver.model()}" if answer == z3.sat else ""
-                return Verdict(name, status, action, time.monotonic() - started, picture)
+                return _failed(name, action, answer, picture, started)
             solver.pop()
         return Verdict(name, "proved", "", time.monotonic() - started)
 
