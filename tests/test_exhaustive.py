@@ -202,11 +202,12 @@ def test_a_state_that_was_frozen_goes_on_as_before(seed: int) -> None:
         assert product.freezer.freeze(bench) == joint.engine
         again = product.freezer.open(joint.engine)
         for place, step in enumerate(again.state.steps()):
-            again.rewind()
-            again.state.take(step)
-            fresh = product.freezer.thaw(joint.engine)
-            fresh.take(fresh.steps()[place])
-            assert product.freezer.freeze(again.state) == product.freezer.freeze(fresh)
+            again.fresh().take(step)
+            other = product.freezer.thaw(joint.engine)
+            other.take(other.steps()[place])
+            assert product.freezer.freeze(again.state) == product.freezer.freeze(other)
+            assert not again.is_unchanged()
+            assert product.freezer.freeze(again.fresh()) == joint.engine and again.is_unchanged()
         taken = list(product.expand(joint))
         if not taken:
             break

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cleancut_conformance.agreement.bench import Bench
+from cleancut_conformance.agreement.bench import Bench, target_name
 from cleancut_model.options import Options
 from cleancut_reference.actions.bitmap import BitmapAction
 from cleancut_reference.block.dirty_bitmap import DirtyBitmap
@@ -16,6 +16,7 @@ from cleancut_spec.jobs import Status
 VARIABLES: Final = ("js", "drained", "error", "g", "gc", "gv", "gbuf", "b", "bc", "bbuf", "src",
                     "tgt", "copied")  # fmt: skip
 COPIES: Final = ("b", "bc", "bbuf")
+EXTENTS: Final = ("tail", "glen", "blen", "reach")  # with a partial last cluster
 PARTLY_TOLD: Final = ("todo",)  # what was frozen for a job is forgotten when the job is over
 
 #: A guest request that has one more cluster to copy is, to the model, one that has arrived.
@@ -42,7 +43,7 @@ KEEPING: Final = ("clear", "merge")
 def abstract(bench: Bench, options: Options) -> dict[str, Any]:
     """The engine's state by the names of the model's variables; None where it cannot be told."""
     found: dict[str, Any] = {name: [] for name in VARIABLES}
-    found |= {name: [] for name in _bits_of(options)}
+    found |= {name: [] for name in (*_bits_of(options), *(EXTENTS if options.tail else ()))}
     found |= _left(bench, options)
     found["tx"] = _transaction(bench)
     if options.changes:
@@ -59,13 +60,15 @@ def abstract(bench: Bench, options: Options) -> dict[str, Any]:
         found["drained"].append(traffic.drained)
         _guest(found, bench, traffic.requests[0] if traffic.requests else None)
         _copies(found, job, options.workers)
-        found["src"].append(bench.disk.images[bench.source(drive)].clusters(bench.cluster_bytes))
-        target = bench.target(drive)
+        clusters = bench.disk.clusters
+        found["src"].append(clusters(bench.source(drive), bench.cluster_bytes))
         found["tgt"].append(
-            target.clusters(bench.cluster_bytes)
-            if target and target.content
+            clusters(target_name(drive), bench.cluster_bytes)
+            if bench.target(drive)
             else [0] * options.clusters
         )
+        if options.tail:
+            _reach(found, bench, drive, options)
         if options.sync == "top":
             _layer(found, bench, drive, job)
         elif options.records:
@@ -91,6 +94,30 @@ def _copies_of(state: Mapping[str, Any]) -> list[Any]:
     rows = zip(*(state[name] for name in COPIES), strict=True)
     several = isinstance(state["b"][0], list)
     return [sorted(zip(*row, strict=True)) if several else row for row in rows]
+
+
+def _reach(found: dict[str, Any], bench: Bench, drive: int, options: Options) -> None:
+    """How far the copies under way go, as their requests say, and how far the target is written."""
+    size_bytes, cluster_bytes = len(bench.disk.content[bench.source(drive)]), bench.cluster_bytes
+
+    def extent(length_bytes: int, cluster: int) -> str:
+        left_bytes = size_bytes - cluster * cluster_bytes
+        words = {0: "NOTHING", left_bytes: "TO_END", cluster_bytes: "WHOLE"}
+        return words.get(length_bytes, f"{length_bytes} bytes")
+
+    going = {"cbw": "NOTHING", "copy": "NOTHING"}
+    for step in bench.steps():
+        if step.label is not None and step.label.drive == drive and step.io is not None:
+            cluster = step.label.cluster or 0
+            going[step.label.name.partition("_")[0]] = extent(step.io.length_bytes, cluster)
+    held = bench.disk.held.get(target_name(drive), b"")
+    starts = range(0, options.clusters * cluster_bytes, cluster_bytes)
+    found["tail"].append([at + cluster_bytes > size_bytes for at in starts])
+    found["glen"].append(going["cbw"])
+    found["blen"].append(going["copy"])
+    found["reach"].append(
+        [extent(sum(held[at : at + cluster_bytes]), at // cluster_bytes) for at in starts]
+    )
 
 
 def _bits_of(options: Options) -> tuple[str, ...]:
@@ -140,8 +167,7 @@ def _changes(bench: Bench, options: Options) -> dict[str, Any]:
 
 def _layer(found: dict[str, Any], bench: Bench, drive: int, job: Job | None) -> None:
     """With sync top the record is the image itself: what it holds lies above another image."""
-    held = bench.disk.images[bench.source(drive)].held
-    assert held is not None, "a drive of these instances stands on another image"
+    held = bench.disk.held[bench.source(drive)]
     found["dirty"].append([bool(held[at]) for at in range(0, len(held), bench.cluster_bytes)])
     begun = job is not None and job.status is not Status.CREATED
     found["todo"].append([x != LEFT_OUT for x in job.copied] if job and begun else None)

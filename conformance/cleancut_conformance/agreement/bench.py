@@ -1,19 +1,18 @@
 """The reference engine on a bench: disks of a few bytes, every step taken by hand."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import groupby
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cleancut_conformance.agreement.tiny_disk import TinyDisk
 from cleancut_model.options import Options
 from cleancut_reference.block import guest
 from cleancut_reference.block.dirty_bitmap import DirtyBitmap
 from cleancut_reference.block.graph import Graph
 from cleancut_reference.block.node import Drive, Node
-from cleancut_reference.block.request import Blueprint, DiskRequest, Failed, Op, Opened, Outcome
+from cleancut_reference.block.request import Failed, Opened, Outcome
 from cleancut_reference.block.traffic import GuestOp, Traffic
 from cleancut_reference.engine import Engine
-from cleancut_reference.image.image import Extent, Status
 from cleancut_reference.jobs.job import Job
 from cleancut_reference.outputs import Event, Output, Reply
 from cleancut_reference.state import Options as Sizes
@@ -36,89 +35,6 @@ HALFWAY: Final[Mapping[str, Any]] = {"filter-node-name": "no name"}
 AT_LAST: Final[Mapping[str, Any]] = {"speed": -1}
 #: The same, where a bitmap says what is copied and is changed in the end: this one cannot be.
 LOCKED: Final[Mapping[str, Any]] = {"bitmap": "locked"}
-
-
-@dataclass(slots=True, eq=False)
-class TinyImage:
-    """A few bytes; `held` marks those that the image holds itself, where another lies below it."""
-
-    content: bytearray
-    held: bytearray | None = None
-
-    def clusters(self, cluster_bytes: int = CLUSTER_BYTES) -> list[int]:
-        """What each cluster holds; a torn one is an error of the engine."""
-        starts = range(0, len(self.content), cluster_bytes)
-        cells = [self.content[at : at + cluster_bytes] for at in starts]
-        assert all(len(set(cell)) == 1 for cell in cells), "a torn cluster"
-        return [cell[0] for cell in cells]
-
-    def write(self, offset_bytes: int, data: bytes) -> None:
-        """Data at its place; from now on the image holds that part itself."""
-        end_bytes = offset_bytes + len(data)
-        self.content[offset_bytes:end_bytes] = data
-        if self.held is not None:
-            self.held[offset_bytes:end_bytes] = bytes([1]) * len(data)
-
-    def extents(self) -> list[Extent]:
-        """What the image says of what it holds itself."""
-        found, at = [], 0
-        for mark, run in groupby(self.held or b""):
-            length = len(list(run))
-            found.append(Extent(at, length, Status.DATA if mark else Status.ABSENT))
-            at += length
-        return found
-
-
-@dataclass(slots=True, eq=False)
-class TinyDisk:
-    """Images by node, files by name."""
-
-    images: dict[str, TinyImage] = field(default_factory=dict)
-    files: dict[str, TinyImage] = field(default_factory=dict)
-
-    def perform(self, request: DiskRequest) -> Outcome:
-        """What a disk without fault answers."""
-        known = request.op in (Op.OPEN, Op.INFO) or request.node in self.images
-        assert known, f"{request.op} of {request.node}, which is closed"
-        match request.op:
-            case Op.READ:
-                end_bytes = request.offset_bytes + request.length_bytes
-                return bytes(self.images[request.node].content[request.offset_bytes : end_bytes])
-            case Op.WRITE:
-                self.images[request.node].write(request.offset_bytes, request.data)
-            case Op.LAYER:
-                return self.images[request.node].extents()
-            case Op.OPEN:
-                assert request.blueprint is not None
-                return self._open(request.blueprint)
-            case Op.FORMAT:
-                self.images[request.node].content[:] = bytes(request.length_bytes)
-            case Op.UNDO_OPEN | Op.CLOSE:
-                for node in request.nodes:
-                    del self.images[node]
-            case Op.FLUSH | Op.CALL:
-                pass
-            case Op.INFO:
-                return {name: {"actual-size": 0} for name in request.nodes}
-            case _:
-                raise AssertionError(f"no {request.op} on the bench")
-        return None
-
-    def _open(self, blueprint: Blueprint) -> Opened:
-        children: dict[str, Opened] = {}
-        for role, child in blueprint.children.items():
-            assert isinstance(child, Blueprint)
-            children[role] = self._open(child)
-        below = children.get("file")
-        if below is None:
-            name = str(blueprint.options["filename"])
-            image = self.files.setdefault(name, TinyImage(bytearray()))
-            opened = Opened(blueprint.name, "file", len(image.content), name, identity=name)
-        else:
-            image = self.images[below.name]
-            opened = replace(below, name=blueprint.name, driver="raw", identity="")
-        self.images[blueprint.name] = image
-        return replace(opened, children=children)
 
 
 @dataclass(slots=True, eq=False)
@@ -167,10 +83,9 @@ class Bench:
         """The bitmap of a drive."""
         return self.state.graph.nodes[self.source(drive)].bitmap(BITMAP)
 
-    def target(self, drive: int) -> TinyImage | None:
-        """What lies where the drive's backup goes."""
-        name = target_name(drive)
-        return self.disk.images.get(name) or self.disk.files.get(name)
+    def target(self, drive: int) -> bytes:
+        """What lies where the drive's backup goes; nothing where there is no image yet."""
+        return self.disk.content.get(target_name(drive), b"")
 
     def drive_of(self, job_id: str) -> int | None:
         """The drive whose backup bears this id; None for another job."""
@@ -296,14 +211,13 @@ class Bench:
 
 def build(options: Options, cluster_bytes: int = CLUSTER_BYTES, kind: type[Bench] = Bench) -> Bench:
     """A bench with the drives of an instance, all zero, and what its backups need besides."""
-    graph, disk = Graph(), TinyDisk()
+    graph, disk = Graph(), TinyDisk(marks=options.tail)
     size_bytes = options.clusters * cluster_bytes
     if options.tail:
         size_bytes -= cluster_bytes // 2
 
     def add(name: str, below: Opened | None = None) -> Node:
-        held = bytearray(size_bytes) if below else None
-        disk.images[name] = TinyImage(bytearray(size_bytes), held)
+        disk.add(name, size_bytes, on_top=below is not None)
         children = {"backing": below} if below else {}
         return graph.build(Opened(name, "memory", size_bytes, children=children))
 

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from cleancut_conformance.agreement.instances import FOLLOWED, INSTANCES
-from cleancut_conformance.agreement.search import Agreement, agree
+from cleancut_conformance.agreement.search import Agreement, ProcessDied, agree
 from cleancut_model.commands.shared import progress_bar
 from cleancut_model.compiled import compile_model
 from cleancut_model.explore import Limits, NoCompiler, explore, explore_in_python
@@ -59,10 +59,11 @@ def agree_command(
     if as_json:
         print(json.dumps(rows, indent=1))
     else:
-        total = {key: sum(row[key] for row in rows) for key in ("states", "steps", "processor_s")}
-        rate = _rate(total["steps"], total["processor_s"])
+        keys = ("states", "steps", "refusals", "processor_s")
+        total = {key: sum(row[key] for row in rows) for key in keys}
+        rate = _rate(total["steps"] + total["refusals"], total["processor_s"])
         print(f"\n{total['states']:,} states and {total['steps']:,} steps of the engine", end=" ")
-        print(f"in {len(rows)} instances, {rate}")
+        print(f"and {total['refusals']:,} refused commands in {len(rows)} instances, {rate}")
     return worst
 
 
@@ -95,7 +96,10 @@ def follow(
             text = f"{name} {states:,} states, {steps:,} steps".strip()
             progress.update(task, description=text)
 
-        found = agree(options, processes, max_states, tell)
+        try:
+            found = agree(options, processes, max_states, tell)
+        except ProcessDied as error:
+            raise click.ClickException(f"{error}: too little memory? try --processes 1") from None
     expected = _expected(options) if not found.limit and not found.disagreement else (0, 0)
     same = found.complete and expected == (found.model_states, found.model_steps)
     if not quiet:
@@ -120,7 +124,7 @@ def _print(
     console.print(f"[bold]{name}[/] {options.describe()}".strip())
     console.print(
         f"   engine: {found.states:,} states, {found.steps:,} steps, {found.refusals:,} refused "
-        f"commands, in {found.seconds:.1f} s, {_rate(found.steps, found.processor_s)}"
+        f"commands, in {found.seconds:.1f} s, {_rate(found.all_steps, found.processor_s)}"
     )
     if found.disagreement:
         console.print(f"   [bold red]they part[/] after {len(found.schedule)} steps:")
@@ -141,6 +145,7 @@ def _print(
 
 
 def _rate(steps: int, processor_s: float) -> str:
+    """How fast the engine's steps are followed, those among them that refuse a command."""
     return f"{steps / max(processor_s, 1e-9):,.0f} steps per second and core"
 
 

@@ -16,53 +16,70 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
+from operator import eq
 from types import FunctionType, ModuleType
 from typing import Any, Final, TypeVar
 
-PLAIN: Final = frozenset((type(None), bool, int, float, str, bytes))
+from cleancut_conformance.agreement.generated import (
+    BYTEARRAY,
+    DEQUE,
+    DICT,
+    FUNCTION,
+    LIST,
+    MEMBER,
+    PARTIAL,
+    PLAIN,
+    SEEN,
+    SET,
+    TUPLE,
+    Freeze,
+    Numbers,
+    Restore,
+    Same,
+    Thaw,
+    functions_of,
+)
+
 MARSHAL_VERSION: Final = 2  # later ones write equal values in several ways
 
-#: Tags of what is no class of the package; classes have numbers from FIRST_CLASS on.
-SEEN, LIST, TUPLE, DICT, SET, DEQUE, BYTEARRAY, FUNCTION, PARTIAL, MEMBER, FIRST_CLASS = range(11)
-
-#: What empty containers are written as.
-NOTHING: Final[dict[type, tuple[int]]] = {list: (LIST,), dict: (DICT,)}
-
-Freeze = Callable[[Any, dict[int, int]], Any]
-Thaw = Callable[[Any, "Kept"], Any]
-Restore = Callable[[Any, Any], None]
 Container = TypeVar("Container")
-
-#: Annotations of attributes whose values need no look: they are written as they are.
-PLAIN_NAMES: Final = frozenset(("bool", "int", "str", "bytes"))
 
 
 class Kept(list[Any]):
     """The objects of a state by number, in the order in which they were read.
 
-    `as_read` has how each object and container is put back to what it was then, `empty` those lists
-    and dictionaries that had nothing.
+    `as_read` has how each object and container is put back to what it was then, how one sees that
+    it still is so, and what it was; `empty` those lists and dictionaries that had nothing.
     """
 
     def __init__(self) -> None:
-        self.as_read: list[tuple[Restore, Any, Any]] = []
+        self.as_read: list[tuple[Restore, Same, Any, Any]] = []
         self.empty: list[Any] = []
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Thawed:
     """A state that was read, and can be put back to what it was then."""
 
     state: Any
     kept: Kept
+    _lent: bool = False
 
-    def rewind(self) -> None:
-        """Whatever has happened to the state has not."""
-        for restore, made, values in self.kept.as_read:
-            restore(made, values)
-        for made in self.kept.empty:
-            if made:
-                made.clear()
+    def fresh(self) -> Any:
+        """The state, to be changed: whatever has happened to it before has not."""
+        if self._lent:
+            for restore, _, made, values in self.kept.as_read:
+                restore(made, values)
+            for made in self.kept.empty:
+                if made:
+                    made.clear()
+        self._lent = True
+        return self.state
+
+    def is_unchanged(self) -> bool:
+        """Whether it is sure that nothing has happened to the state."""
+        unchanged = all(same(made, values) for _, same, made, values in self.kept.as_read)
+        return unchanged and not any(self.kept.empty)
 
 
 def _refill(made: Any, content: Any) -> None:
@@ -76,10 +93,20 @@ def _put_back(made: Any, content: Any) -> None:
     made.update(content)
 
 
+def _is_in_order(made: Any, content: Any) -> bool:
+    """Whether a dictionary has this content, in this order."""
+    return bool(made == content) and list(made) == list(content)
+
+
 def _line_up(made: Any, content: Any) -> None:
     """A queue has this content."""
     made.clear()
     made.extend(content)
+
+
+def _is_lined_up(made: Any, content: Any) -> bool:
+    """Whether a queue has this content."""
+    return bool(list(made) == content)
 
 
 class HiddenStateError(TypeError):
@@ -90,7 +117,7 @@ def _call_of(function: Callable[..., Any], *arguments: Any) -> partial[Any]:
     return partial(function, *arguments)
 
 
-def _freeze_function(function: FunctionType, numbers: dict[int, int]) -> Any:
+def _freeze_function(function: FunctionType, numbers: Numbers) -> Any:
     if "<" in function.__qualname__:
         raise HiddenStateError(f"{function.__qualname__} has variables of its own: use partial")
     return (FUNCTION, function.__module__, function.__qualname__)
@@ -98,8 +125,13 @@ def _freeze_function(function: FunctionType, numbers: dict[int, int]) -> Any:
 
 def _thaw_bytearray(frozen: Any, kept: Kept) -> bytearray:
     made = bytearray(frozen[1])
-    kept.as_read.append((_refill, made, frozen[1]))
+    kept.as_read.append((_refill, eq, made, frozen[1]))
     return made
+
+
+def _read_plain(frozen: Any) -> dict[str, Any]:
+    half = len(frozen) // 2 + 1
+    return dict(zip(frozen[1:half], frozen[half:], strict=True))
 
 
 def _empty(made: Container, kept: Kept) -> Container:
@@ -148,6 +180,7 @@ class Freezer:
     ) -> None:
         self._ignored, self._constant = ignored, constant
         self._members: list[list[Any]] = []
+        self._fixed: Numbers = {}  # how objects are written of which there is but one
         self._freeze: dict[type, Freeze] = _Known()
         self._thaw: list[Thaw] = [lambda t, k: k[t[1]]]
         self._write_all, self._read_all = self._values()
@@ -155,6 +188,7 @@ class Freezer:
             self._freeze[kind] = write
             self._thaw.append(read)
         self._thaw.append(lambda t, k: self._members[t[1]][t[2]])
+        self._names = frozenset(each.__name__ for each in classes)
         for each in classes:
             self._register(each)
 
@@ -174,16 +208,17 @@ class Freezer:
     def _containers(self) -> Iterator[tuple[type, Freeze, Thaw]]:
         """What is no class of the package, in the order of the tags."""
         write, read = self._write_all, self._read_all
-        yield list, self._freeze_list, self._thaw_list
+        yield list, lambda o, n: (LIST, *write(o, n)), self._thaw_list
         yield tuple, lambda o, n: (TUPLE, *write(o, n)), lambda t, k: tuple(read(t, k))
-        yield dict, self._freeze_dict, self._thaw_dict
+        pairs: Freeze = lambda o, n: (DICT, *write(o, n), *write(o.values(), n))  # noqa: E731
+        yield dict, pairs, self._thaw_dict
         yield set, lambda o, n: (SET, *sorted(write(o, n))), self._thaw_set
         yield deque, lambda o, n: (DEQUE, *write(o, n)), self._thaw_deque
         yield bytearray, lambda o, n: (BYTEARRAY, bytes(o)), _thaw_bytearray
         yield FunctionType, _freeze_function, lambda t, k: getattr(sys.modules[t[1]], t[2])
         yield partial, self._freeze_partial, lambda t, k: _call_of(*read(t, k))
 
-    def _freeze_partial(self, call: partial[Any], numbers: dict[int, int]) -> Any:
+    def _freeze_partial(self, call: partial[Any], numbers: Numbers) -> Any:
         if call.keywords:
             raise HiddenStateError(f"{call} has arguments by name")
         return (PARTIAL, *self._write_all((call.func, *call.args), numbers))
@@ -192,29 +227,35 @@ class Freezer:
         """Write and read the values of a container."""
         freezers, thawers = self._freeze, self._thaw
 
-        def frozen(values: Iterable[Any], numbers: dict[int, int]) -> list[Any]:
-            return [v if type(v) in PLAIN else freezers[type(v)](v, numbers) for v in values]
+        fixed = self._fixed
+
+        def frozen(values: Iterable[Any], numbers: Numbers) -> list[Any]:
+            return [
+                v
+                if type(v) in PLAIN
+                else fixed.get(id(v)) or numbers.get(id(v)) or freezers[type(v)](v, numbers)
+                for v in values
+            ]
 
         def thawed(frozen: Any, kept: Kept) -> list[Any]:
             return [thawers[v[0]](v, kept) if type(v) is tuple else v for v in frozen[1:]]
 
         return frozen, thawed
 
-    def _freeze_list(self, value: list[Any], numbers: dict[int, int]) -> Any:
+    def _freeze_objects(self, value: list[Any], numbers: Numbers) -> Any:
+        """A list of objects only."""
         found: list[Any] = [LIST]
-        freezers = self._freeze
+        freezers, fixed = self._freeze, self._fixed
         for v in value:
-            found.append(v if type(v) in PLAIN else freezers[type(v)](v, numbers))
+            found.append(numbers.get(id(v)) or fixed.get(id(v)) or freezers[type(v)](v, numbers))
         return tuple(found)
 
-    def _freeze_dict(self, value: dict[Any, Any], numbers: dict[int, int]) -> Any:
-        found: list[Any] = [DICT]
-        freezers = self._freeze
-        for key, each in value.items():
-            found += (
-                key if type(key) in PLAIN else freezers[type(key)](key, numbers),
-                each if type(each) in PLAIN else freezers[type(each)](each, numbers),
-            )
+    def _freeze_named(self, value: dict[str, Any], numbers: Numbers) -> Any:
+        """A dictionary of objects by name."""
+        found: list[Any] = [DICT, *value]
+        freezers, fixed = self._freeze, self._fixed
+        for v in value.values():
+            found.append(numbers.get(id(v)) or fixed.get(id(v)) or freezers[type(v)](v, numbers))
         return tuple(found)
 
     def _thaw_list(self, frozen: Any, kept: Kept) -> list[Any]:
@@ -222,28 +263,41 @@ class Freezer:
             return _empty([], kept)
         content = self._read_all(frozen, kept)
         made = content.copy()
-        kept.as_read.append((_refill, made, content))
+        kept.as_read.append((_refill, eq, made, content))
         return made
 
     def _thaw_dict(self, frozen: Any, kept: Kept) -> dict[Any, Any]:
         if len(frozen) == 1:
             return _empty({}, kept)
-        values = self._read_all(frozen, kept)
-        content = dict(zip(values[::2], values[1::2], strict=True))
+        content = self._read_pairs(frozen, kept)
         made = content.copy()
-        kept.as_read.append((_put_back, made, content))
+        kept.as_read.append((_put_back, _is_in_order, made, content))
         return made
 
+    def _read_pairs(self, frozen: Any, kept: Kept) -> dict[Any, Any]:
+        values = self._read_all(frozen, kept)
+        half = len(values) // 2
+        return dict(zip(values[:half], values[half:], strict=True))
+
+    def _read_named(self, frozen: Any, kept: Kept) -> dict[str, Any]:
+        thawers, half = self._thaw, len(frozen) // 2 + 1
+        values = [thawers[v[0]](v, kept) for v in frozen[half:]]
+        return dict(zip(frozen[1:half], values, strict=True))
+
+    def _read_objects(self, frozen: Any, kept: Kept) -> list[Any]:
+        thawers = self._thaw
+        return [thawers[v[0]](v, kept) for v in frozen[1:]]
+
     def _thaw_set(self, frozen: Any, kept: Kept) -> set[Any]:
-        content = self._read_all(frozen, kept)
-        made = set(content)
-        kept.as_read.append((_put_back, made, content))
+        content = set(self._read_all(frozen, kept))
+        made = content.copy()
+        kept.as_read.append((_put_back, eq, made, content))
         return made
 
     def _thaw_deque(self, frozen: Any, kept: Kept) -> deque[Any]:
         content = self._read_all(frozen, kept)
         made = deque(content)
-        kept.as_read.append((_line_up, made, content))
+        kept.as_read.append((_line_up, _is_lined_up, made, content))
         return made
 
     # ---- classes
@@ -254,6 +308,7 @@ class Freezer:
             places = {member: (MEMBER, len(self._members), i) for i, member in enumerate(members)}
             self._members.append(members)
             self._freeze[each] = lambda o, n: places[o]
+            self._fixed |= {id(member): place for member, place in places.items()}
             return
         tag = len(self._thaw)
         names = _attributes(each)
@@ -262,100 +317,58 @@ class Freezer:
             return
         kept = [name for name in names if (each, name) not in self._ignored]
         reset = {name: self._ignored[each, name] for name in names if name not in kept}
-        freeze, thaw = _generate(each, tag, kept, reset, self._freeze, self._thaw)
+        space = {
+            "fixed": self._fixed,
+            "freezers": self._freeze,
+            "thawers": self._thaw,
+            "freeze_list": self._freeze[list],
+            "freeze_dict": self._freeze[dict],
+            "freeze_objects": self._freeze_objects,
+            "freeze_named": self._freeze_named,
+            "read_all": self._read_all,
+            "read_pairs": self._read_pairs,
+            "read_objects": self._read_objects,
+            "read_named": self._read_named,
+            "read_plain": _read_plain,
+            "reset": reset,
+        }
+        freeze, thaw = functions_of(each, tag, kept, self._names, space)
         if each in self._constant:
-            freeze, thaw = _keep(freeze, thaw)
+            freeze, thaw = _keep(freeze, thaw, self._fixed)
         self._freeze[each] = freeze
         self._thaw.append(thaw)
 
     def _register_open(self, each: Any, tag: int) -> None:
         """A class whose objects have a dictionary of attributes."""
 
-        def freeze(value: Any, numbers: dict[int, int]) -> Any:
-            if (number := numbers.get(id(value))) is not None:
-                return (SEEN, number)
-            numbers[id(value)] = len(numbers)
-            return (tag, self._freeze_dict(vars(value), numbers))
+        def freeze(value: Any, numbers: Numbers) -> Any:
+            numbers[id(value)] = SEEN, len(numbers)
+            return (tag, self._freeze[dict](vars(value), numbers))
 
         def thaw(frozen: Any, kept: Kept) -> Any:
             made = each.__new__(each)
             kept.append(made)
             content = self._thaw_dict(frozen[1], kept)
             vars(made).update(content)
-            kept.as_read.append((_put_back, vars(made), content))
+            kept.as_read.append((_put_back, _is_in_order, vars(made), content))
             return made
 
         self._freeze[each] = freeze
         self._thaw.append(thaw)
 
 
-def _keep(freeze: Freeze, thaw: Thaw) -> tuple[Freeze, Thaw]:
+def _keep(freeze: Freeze, thaw: Thaw, fixed: Numbers) -> tuple[Freeze, Thaw]:
     """The same for objects of which equal ones are kept, once read, as one object."""
     kept_ones: dict[Any, Any] = {}
-    written: dict[int, Any] = {}  # by the identity of those
 
-    def freeze_kept(value: Any, numbers: dict[int, int]) -> Any:
-        return written.get(id(value)) or freeze(value, {})
+    def freeze_kept(value: Any, numbers: Numbers) -> Any:
+        return freeze(value, {})
 
     def thaw_kept(frozen: Any, kept: Kept) -> Any:
         found = kept_ones.get(frozen)
         if found is None:
             found = kept_ones[frozen] = thaw(frozen, Kept())
-            written[id(found)] = frozen
+            fixed[id(found)] = frozen
         return found
 
     return freeze_kept, thaw_kept
-
-
-def _is_plain(each: type, name: str) -> bool:
-    """Whether an attribute is annotated as one that is written as it is."""
-    kinds = {field.name: field.type for field in fields(each)} if is_dataclass(each) else {}
-    kind = kinds.get(name)
-    return getattr(kind, "__name__", kind) in PLAIN_NAMES
-
-
-def _generate(
-    each: Any,
-    tag: int,
-    names: list[str],
-    reset: dict[str, Callable[[], Any]],
-    freezers: dict[type, Freeze],
-    thawers: list[Thaw],
-) -> tuple[Freeze, Thaw]:
-    """The functions that write and read objects of a class, straight from its attributes."""
-    values = [f"v{i}" for i in range(len(names))]
-    plain = [_is_plain(each, name) for name in names]
-    written = [
-        f"o.{name}, " if plain[i] else
-        f"v{i} if type(v{i} := o.{name}) in PLAIN else freezers[type(v{i})](v{i}, numbers) "
-        f"if v{i} else NOTHING.get(type(v{i})) or freezers[type(v{i})](v{i}, numbers), "
-        for i, name in enumerate(names)
-    ]  # fmt: skip
-    read = [
-        f"    v{i} = v{i} if type(v{i}) is not tuple else thawers[v{i}[0]](v{i}, kept)"
-        for i in range(len(names))
-        if not plain[i]
-    ]
-    is_constant = getattr(getattr(each, "__dataclass_params__", None), "frozen", False)
-    put = "    put(o, {!r}, {})" if is_constant else "    o.{} = {}"
-    set_all = [put.format(name, value) for name, value in zip(names, values, strict=True)]
-    set_all += [put.format(name, f"reset[{name!r}]()") for name in reset]
-    unpack = f"    [{', '.join(values)}] = values"
-    keep = f"    values = [{', '.join(values)}]"
-    remember = "" if is_constant else "    kept.as_read.append((restore, o, values))"
-    lines = [
-        "def freeze(o, numbers):",
-        "    number = numbers.get(id(o))",
-        "    if number is not None: return (0, number)",
-        "    numbers[id(o)] = len(numbers)",
-        f"    return ({tag}, {''.join(written)})",
-        *("def restore(o, values):", unpack, *set_all),
-        *("def thaw(t, kept):", "    o = new(each)", "    kept.append(o)", "    values = t[1:]"),
-        *(unpack, *read, *set_all, keep, remember, "    return o"),
-    ]
-    space: dict[str, Any] = {"PLAIN": PLAIN, "NOTHING": NOTHING, "each": each, "new": each.__new__}
-    space |= {"freezers": freezers, "thawers": thawers, "reset": reset, "put": object.__setattr__}
-    exec(compile("\n".join(lines), f"<{each.__qualname__}>", "exec"), space)
-    freeze: Any = space["freeze"]
-    thaw: Any = space["thaw"]
-    return freeze, thaw

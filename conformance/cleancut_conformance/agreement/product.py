@@ -7,28 +7,31 @@ after it.
 """
 
 import marshal
+import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from hashlib import blake2b
+from hashlib import sha256
 from operator import methodcaller
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import cleancut_reference
 import cleancut_spec
 from cleancut_conformance.agreement.abstraction import abstract, parted
 from cleancut_conformance.agreement.beginnings import beginnings
-from cleancut_conformance.agreement.bench import Bench, TinyDisk, TinyImage, build
+from cleancut_conformance.agreement.bench import Bench, build
 from cleancut_conformance.agreement.freezing import (
     MARSHAL_VERSION,
     Freezer,
     Thawed,
     classes_of,
 )
+from cleancut_conformance.agreement.tiny_disk import TinyDisk
 from cleancut_conformance.client_steps import COMMANDS, command_of
 from cleancut_model.compiled import Compiled, Values, compile_model
 from cleancut_model.options import Options
-from cleancut_reference.block.request import Op
+from cleancut_reference.block.request import Blueprint, Op, Opened
 from cleancut_reference.block.traffic import GuestRequest
 from cleancut_reference.jobs.job import Job, Settings
 from cleancut_reference.jobs.scope import Scope
@@ -49,7 +52,7 @@ IGNORED: Final[dict[tuple[type, str], Callable[[], Any]]] = {
 }
 
 #: What an object of these classes holds never changes.
-CONSTANT: Final = frozenset({Settings, Scope, Sizes})
+CONSTANT: Final = frozenset({Settings, Scope, Sizes, Blueprint, Opened})
 
 #: Commands whose effect is a further step of the engine, which bears the label.
 ANSWERED_LATER: Final = frozenset({"finalize"})
@@ -57,6 +60,8 @@ ANSWERED_LATER: Final = frozenset({"finalize"})
 AT_ANY_TIME: Final = frozenset({"guest_write", "disconnect", "reconnect"})
 CAN_FAIL: Final = (Op.READ, Op.WRITE, Op.OPEN)
 
+#: What an engine raises that goes wrong, besides its own assertions.
+FAULTS: Final = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 #: Steps of the transaction, which come in the order of its list.
 BY_LIST: Final = ("drain", "prepare", "commit", "rollback", "undrain", "reply", "refuse")
@@ -67,8 +72,7 @@ Allowed = dict[tuple[Label, int | None], list[tuple[int, Values]]]
 Digest = bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Joint:
+class Joint(NamedTuple):
     """A state of both; the digest has 16 bytes, so that no two of a search are confused."""
 
     engine: bytes
@@ -76,8 +80,7 @@ class Joint:
     digest: Digest
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """A step of both; `action` is the model's number for it, None where the model rests.
 
     It is `alike` where the engine's step is one that was told already, and the model's another.
@@ -102,7 +105,9 @@ FROM_OUTSIDE: Final[dict[str, Callable[[Bench], None]]] = {
 
 
 def give(bench: Bench, label: Label, value: int | None) -> bool:
-    """The client or the guest does its step; false if the engine refuses."""
+    """The client or the guest does its step; false if the engine refuses, or no client is there."""
+    if label.name not in AT_ANY_TIME and not bench.connected:
+        return False
     if label.name == "guest_write":
         assert label.drive is not None and label.cluster is not None and value is not None
         bench.write(label.drive, label.cluster, value)
@@ -147,7 +152,6 @@ class Product:
             *classes_of(cleancut_spec),
             Bench,
             TinyDisk,
-            TinyImage,
         ]
         self.freezer = Freezer(classes, IGNORED, CONSTANT)
         self._labels = [replace(label, request=None) for label in self.model.labels]
@@ -173,7 +177,7 @@ class Product:
         """The pair, if both are in the same state."""
         frozen = self.freezer.freeze(bench)
         told = frozen + marshal.dumps(model, MARSHAL_VERSION)
-        joint = Joint(frozen, model, blake2b(told, digest_size=16).digest())
+        joint = Joint(frozen, model, sha256(told).digest()[:16])
         if joint.digest not in self._compared:
             self._compare(bench, model, what)
             self._compared.add(joint.digest)
@@ -194,6 +198,10 @@ class Product:
             yield from self._expand(joint)
         except AssertionError as error:
             raise Disagreement(f"the engine's own assertion fails: {error}") from error
+        except FAULTS as error:
+            *_, last = traceback.extract_tb(error.__traceback__)
+            place = f"{Path(last.filename).name}, line {last.lineno}"
+            raise Disagreement(f"{type(error).__name__} in {place}: {error}") from error
 
     def _expand(self, joint: Joint) -> Iterator[Taken]:
         thawed = self.freezer.open(joint.engine)
@@ -201,21 +209,19 @@ class Product:
         allowed = self._allowed(joint.model)
         steps = bench.steps()
         self._compare_offers(steps, allowed.keys())
-        self._check_refusals(joint, bench, {label for label, _ in allowed})
         idle = bench.engine.current is None
+        if idle and bench.connected:
+            self._check_refusals(joint, thawed, {label for label, _ in allowed})
         for step in steps:
             for errno in self._outcomes(step, allowed):
-                thawed.rewind()
-                yield from self._step(joint, bench, step, errno)
-        thawed.rewind()
+                yield from self._step(joint, thawed.fresh(), step, errno)
         for label, value in allowed:
             if not STEPS[label.name].by_client or not (idle or label.name in AT_ANY_TIME):
                 continue
             if label.name == "begin":
                 yield from self._begin(joint, thawed)
             else:
-                yield from self._client(joint, bench, label, value)
-            thawed.rewind()
+                yield from self._client(joint, thawed.fresh(), label, value)
 
     def _compare_offers(self, steps: list[Step], allowed: Any) -> None:
         labels = (step.label for step in steps if step.label is not None)
@@ -255,16 +261,19 @@ class Product:
 
     def _begin(self, joint: Joint, thawed: Thawed) -> Iterator[Taken]:
         """Every transaction with which the client may begin."""
-        for beginning in beginnings(thawed.state, self.options):
-            thawed.rewind()
-            beginning.give(thawed.state, self.options)
+        if not thawed.state.connected:
+            raise Disagreement("the model lets a client begin that is not there")
+        for beginning in beginnings(thawed.fresh(), self.options):
+            beginning.give(thawed.fresh(), self.options)
             yield from self._followed(joint, thawed.state, Label("begin"), None)
 
     def _client(
         self, joint: Joint, bench: Bench, label: Label, value: int | None
     ) -> Iterator[Taken]:
         if not give(bench, label, value):
-            raise Disagreement(f"{label} is allowed by the model, and refused by the engine")
+            raise Disagreement(
+                f"{label} is allowed by the model, and cannot be given to the engine"
+            )
         if label.name in ANSWERED_LATER:
             after = self._joint(bench, joint.model, f"the command {label}")
             yield Taken(f"({label})", None, after)
@@ -290,10 +299,9 @@ class Product:
         if not same:
             raise Disagreement(f"{what}: the engine is in none of the states that the model allows")
 
-    def _check_refusals(self, joint: Joint, bench: Bench, allowed: set[Label]) -> None:
+    def _check_refusals(self, joint: Joint, thawed: Thawed, allowed: set[Label]) -> None:
         """What the model does not allow the client, the engine refuses, and stays as it is."""
-        if bench.engine.current is not None or not bench.connected:
-            return
+        bench: Bench = thawed.fresh()
         refused = []
         for drive in range(self.options.drives):
             job = bench.job(drive)
@@ -304,6 +312,6 @@ class Product:
         for label in refused:
             if give(bench, label, None):
                 raise Disagreement(f"the engine accepts {label}, the model does not allow it")
-            self.refusals += 1
-        if refused and self.freezer.freeze(bench) != joint.engine:
+        self.refusals += len(refused)
+        if not thawed.is_unchanged() and self.freezer.freeze(bench) != joint.engine:
             raise Disagreement(f"one of {refused} was refused, and changed the engine's state")

@@ -69,8 +69,9 @@ class Stage(Bench):
         """The header, the greeting, and what was there before."""
         drives = {}
         for index, drive in enumerate(self.state.graph.drives):
-            content = self.disk.images[self.source(index)].content
-            content[:] = bytes([FIRST_BYTE + index]) * len(content)
+            image = self.source(index)
+            content = bytes([FIRST_BYTE + index]) * len(self.disk.content[image])
+            self.disk.content[image] = content
             extents = [[0, len(content), FIRST_BYTE + index]]
             drives[drive.name] = {"file": f"{drive.name}.img", "size_bytes": len(content),
                                   "extents": extents}  # fmt: skip
@@ -211,9 +212,8 @@ class Stage(Bench):
 
     def targets(self) -> dict[str, bytes]:
         """What lies where the backups go."""
-        names = map(target_name, range(len(self.finals)))
-        return {name: bytes(self.disk.files[name].content) for name in names
-                if name in self.disk.files}  # fmt: skip
+        names = set(map(target_name, range(len(self.finals))))
+        return {name: content for name, content in self.disk.content.items() if name in names}
 
     def dirty_bytes(self) -> dict[str, int]:
         """How much of each drive is dirty by what `query-block` says of its bitmap."""
@@ -231,11 +231,10 @@ class Stage(Bench):
     def observe(self) -> None:
         """Look at all images, as a reader of the files does."""
         for index, drive in enumerate(self.state.graph.drives):
-            self._look(f"{drive.name}.img", self.disk.images[self.source(index)].content)
-            target = self.target(index)
-            self._look(target_name(index), target.content if target else None)
+            self._look(f"{drive.name}.img", self.disk.content[self.source(index)])
+            self._look(target_name(index), self.disk.content.get(target_name(index)))
 
-    def _look(self, image: str, content: bytearray | None) -> None:
+    def _look(self, image: str, content: bytes | None) -> None:
         if content is None:
             self.add("observe", image=image, size_bytes=None, extents=[])
             return
