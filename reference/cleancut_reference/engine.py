@@ -6,6 +6,7 @@ the schedule's business. Equal inputs and equal schedule give equal outputs.
 
 from collections import deque
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final
 
@@ -36,15 +37,15 @@ Request = dict[str, Any]
 _HOST_SIGNAL: Final[Request] = {}
 
 
+@dataclass(slots=True, eq=False)
 class Engine:
     """Drives, jobs and the one command under way."""
 
-    def __init__(self, state: State) -> None:
-        self.state = state
-        self.current: Transaction | Wait | Procedure | None = None
-        self._request: Request = {}
-        self._unheard = False  # nobody waits for the current command's answer
-        self._queue: deque[tuple[Request, Any]] = deque()
+    state: State
+    current: Transaction | Wait | Procedure | None = field(default=None, init=False)
+    _request: Request = field(default_factory=dict, init=False)
+    _unheard: bool = field(default=False, init=False)  # nobody waits for the command's answer
+    _queue: deque[tuple[Request, Any]] = field(default_factory=deque, init=False)
 
     @cites("QMP-ORDER-1")
     def receive(self, request: Request, answer: Any = None) -> None:

@@ -1,14 +1,13 @@
 """A step: one thing that could happen next; the schedule picks which."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cleancut_reference.block.request import DiskRequest, Outcome
 from cleancut_spec.schedule import Label
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """An enabled step.
 
     If it has `io`, whoever takes the step performs that request first and passes what it answers.

@@ -1,7 +1,7 @@
 """What holds a disk request back: breakpoints of blkdebug nodes, limits of throttle groups."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from cleancut_reference.block.blkdebug import AT_NODE, FROM_FORMAT, event_names
@@ -62,7 +62,7 @@ def _pass(state: State, step: Step, io: DiskRequest) -> Step | None:
             group.account(direction, io.length_bytes, state.now_ns)
         return step.run(outcome)
 
-    return replace(step, run=run)
+    return step._replace(run=run)
 
 
 def _breakpoint(node: Node, op: Op, from_format: bool) -> str | None:

@@ -156,7 +156,7 @@ def writes_nothing() -> None:
     right = backup._write
 
     def wrong(state: State, job: Job, copy: Any) -> Any:
-        return changed(right(state, job, copy), io=None)
+        return right(state, job, copy)._replace(io=None)
 
     replace(backup, "_write", wrong)
 

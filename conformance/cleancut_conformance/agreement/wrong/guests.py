@@ -1,6 +1,5 @@
 """Wrong with what guests write."""
 
-from dataclasses import replace as changed
 from typing import Any
 
 from cleancut_conformance.agreement.wrong.copying import counts_anew
@@ -55,7 +54,7 @@ def copies_past_the_end() -> None:
         def run(outcome: Any) -> Any:
             return step.run(outcome.ljust(whole, b"\0") if isinstance(outcome, bytes) else outcome)
 
-        return changed(step, run=run)
+        return step._replace(run=run)
 
     replace(guest, "_cbw_read", wrong)
 
@@ -100,6 +99,6 @@ def writes_when_the_old_is_read() -> None:
                 request.claim, request.old_content, request.phase = None, b"", Phase.IN_FLIGHT
             return label
 
-        return changed(step, run=run)
+        return step._replace(run=run)
 
     replace(guest, "_cbw_read", wrong)

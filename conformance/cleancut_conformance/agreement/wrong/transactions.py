@@ -1,7 +1,6 @@
 """Wrong as transactions and groups go."""
 
 from collections.abc import Iterator
-from dataclasses import replace as changed
 from typing import Any
 
 from cleancut_conformance.agreement.wrong.table import (
@@ -159,7 +158,7 @@ def _runs_if_open() -> None:
                 state.outbox.append(backup.job.move(Status.RUNNING))
             return label
 
-        return changed(step, run=run)
+        return step._replace(run=run)
 
     replace(backup_action, "_commit", wrong)
 
@@ -249,7 +248,7 @@ def formats_in_prepare() -> None:
                 self.prepared = False
                 return label
 
-            return changed(step, run=run)
+            return step._replace(run=run)
         scope = self.job.settings.scope
         request = self.target.format_request(self.job.source, self.job.target, scope)
 

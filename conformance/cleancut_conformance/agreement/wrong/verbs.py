@@ -1,7 +1,6 @@
 """Wrong with a job's verbs and its end."""
 
 from collections.abc import Callable
-from dataclasses import replace as changed
 from typing import Any
 
 from cleancut_conformance.agreement.wrong.table import caught_by, mutates, no_case, replace
@@ -207,7 +206,7 @@ def ends_without_a_word() -> None:
             state.outbox[:] = [e for e in state.outbox if not _is_final(e)]
             return label
 
-        return changed(step, run=run)
+        return step._replace(run=run)
 
     replace(ending, "_abort", wrong)
 
