@@ -15,8 +15,17 @@ from cleancut_model.commands import proving
 from cleancut_model.compiled import compile_model
 from cleancut_model.concrete import Run
 from cleancut_model.elaborated import elaborate
-from cleancut_model.explore import Exploration, How, Limits, explore, explore_in_python, fast
+from cleancut_model.explore import (
+    Exploration,
+    How,
+    Limits,
+    build,
+    explore,
+    explore_in_python,
+    fast,
+)
 from cleancut_model.explore.build import built, run
+from cleancut_model.explore.graph import Graph
 from cleancut_model.explore.layout import Layout, lay_out
 from cleancut_model.lemmas import LEMMAS
 from cleancut_model.options import POLICIES, PRESETS
@@ -55,17 +64,53 @@ def test_the_model_written_by_hand_counts_the_same(
 HOWS = [How(1), How(2), How(2, rows=False), How(2, compact=True)]
 
 
+def always_optimized(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs of small instances, too, are optimized from the beginning."""
+    monkeypatch.setattr(fast, "attempts", lambda states: [(states, True)])
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("optimized", [False, True])
 @pytest.mark.parametrize("how", HOWS, ids=str)
 @pytest.mark.parametrize("instance", [(2, 1, 2, 1, 1, "stop"), (2, 2, 2, 1, 0, "report")], ids=str)
 def test_the_generated_program_counts_the_same(
-    instance: tuple[int, int, int, int, int, str], how: How
+    instance: tuple[int, int, int, int, int, str],
+    how: How,
+    optimized: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fast, slow = explore(Options(*instance), how), found(instance)
-    assert (fast.states, fast.transitions) == GOLDEN[instance]
-    assert (fast.complete, fast.depth) == (True, slow.depth)
-    assert (fast.taken, fast.witnesses) == (slow.taken, slow.witnesses)
-    assert (fast.loss > 0) == how.compact
+    if optimized:
+        always_optimized(monkeypatch)
+    found_fast, slow = explore(Options(*instance), how), found(instance)
+    assert (found_fast.states, found_fast.transitions) == GOLDEN[instance]
+    assert (found_fast.complete, found_fast.depth) == (True, slow.depth)
+    assert (found_fast.taken, found_fast.witnesses) == (slow.taken, slow.witnesses)
+    assert (found_fast.loss > 0) == how.compact
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [How(), How(rows=False), How(symmetry=True)], ids=str)
+def test_what_turns_out_large_is_searched_by_an_optimized_program(
+    how: How, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = explore(PRESETS["core"], how)
+    assert [*build.attempts(0)] == [(build.FEW, False), (0, True)]
+    assert [*build.attempts(7)] == [(7, False)]
+    monkeypatch.setattr(build, "FEW", 1000)
+    later = explore(PRESETS["core"], how)
+    assert at_once.complete and later.complete
+    for what in ("states", "transitions", "depth", "taken", "witnesses", "represented"):
+        assert getattr(at_once, what) == getattr(later, what)
+    assert explore(PRESETS["core"], how, Limits(states=2000)).limit == "states"
+    bug = explore(instance_of("rollback-stuck"), how)
+    assert bug.broken in BUGS["rollback-stuck"].breaks and bug.schedule
+
+
+@pytest.mark.slow
+def test_a_graph_that_turns_out_large_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "FEW", 1000)
+    whole, graph = explore(PRESETS["core"]), Graph(PRESETS["core"])
+    assert (graph.size, len(graph.before)) == (whole.states, whole.transitions)
 
 
 def packed(options: Options) -> Layout:

@@ -15,8 +15,10 @@ from typing import Any, Final
 
 Progress = Callable[[int, int], None]  # states, depth
 
-FLAGS: Final = ("-march=native", "-w", "-std=gnu11", "-pthread")
+FLAGS: Final = ("-march=native", "-w", "-std=gnu11", "-pthread", "-fno-sanitize=undefined")
+PLAIN: Final = "-O0"
 OPTIMIZE: Final = {0: "-O1", 1: "-Og"}  # by rows it takes less time than to compile it
+FEW: Final = 100_000  # states: to search so many as they are takes less time than to optimize
 
 
 class NoCompiler(Exception):
@@ -40,8 +42,19 @@ def compiler() -> list[str]:
     )
 
 
+def attempts(states: int) -> Iterator[tuple[int, bool]]:
+    """At most how many states to search, 0 for all, and whether by an optimized program.
+
+    The second attempt is for what the first one leaves.
+    """
+    few = min(FEW, states or FEW)
+    yield few, False
+    if few != states:
+        yield states, True
+
+
 @contextmanager
-def built(model: str, options: Mapping[str, int]) -> Iterator[Path]:
+def built(model: str, options: Mapping[str, int], optimize: bool = True) -> Iterator[Path]:
     """The program that explores a model, given as generated source. Raises NoCompiler."""
     with tempfile.TemporaryDirectory(prefix="cleancut-explore-") as folder:
         source = Path(folder) / "model.h"
@@ -50,7 +63,7 @@ def built(model: str, options: Mapping[str, int]) -> Iterator[Path]:
         kernel = files("cleancut_model.explore").joinpath("kernel.c")
         command = [
             *compiler(),
-            OPTIMIZE[options["ROWS"]],
+            OPTIMIZE[options["ROWS"]] if optimize else PLAIN,
             *FLAGS,
             f'-DMODEL="{source}"',
             *[f"-D{name}={value}" for name, value in options.items()],

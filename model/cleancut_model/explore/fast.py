@@ -8,7 +8,7 @@ import z3
 
 from cleancut_model.backup import Options
 from cleancut_model.elaborated import NO_DEADLOCK, Elaborated, elaborate
-from cleancut_model.explore.build import Progress, built, run
+from cleancut_model.explore.build import Progress, attempts, built, run
 from cleancut_model.explore.csource import Claims, Source
 from cleancut_model.explore.layout import lay_out
 from cleancut_model.explore.partial_order import lemmas, safe_actions
@@ -17,6 +17,7 @@ from cleancut_model.explore.symmetry import Symmetry
 
 HASH_BITS: Final = 63
 SPARSE: Final = "sparse"  # the limit that ends a search by rows where that is no use
+STATES: Final = "states"  # the limit that ends a search at so many states
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +86,34 @@ def explore(
 def _search(
     model: Elaborated, how: How, limits: Limits, progress: Progress | None
 ) -> dict[str, Any]:
-    """What the search tells, by rows where that is of use; and the run to a claim that breaks."""
+    """What the search tells."""
     source = source_of(model, how)
-    arguments = [str(limits.states), str(limits.bytes), str(limits.seconds)]
+    told: dict[str, Any] = {}
+    for states, optimize in attempts(limits.states):
+        by_rows = how.by_rows(model.options)
+        arguments = [str(states), str(limits.bytes), str(limits.seconds)]
+        told = _attempt(source, how, by_rows, arguments, optimize, progress)
+        if told["limit"] != STATES:
+            break
+    return told
+
+
+def _attempt(
+    source: str,
+    how: How,
+    by_rows: bool,
+    arguments: list[str],
+    optimize: bool,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """What one search tells, by rows where that is of use; and the run to a claim that breaks."""
     told: dict[str, Any] = {"limit": SPARSE, "kind": 0}
-    if how.by_rows(model.options):
-        with built(source, how.build(rows=True)) as program:
+    if by_rows:
+        with built(source, how.build(rows=True), optimize) as program:
             told = run(program, arguments, progress)
     traced = not how.reduces
     if told["limit"] == SPARSE or (told["kind"] and traced):
-        with built(source, how.build()) as program:
+        with built(source, how.build(), optimize) as program:
             if not told["kind"]:
                 told = run(program, arguments, progress)
             if told["kind"] and traced:

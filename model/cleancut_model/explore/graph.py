@@ -13,7 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order
 
 from cleancut_model.elaborated import Elaborated, elaborate
-from cleancut_model.explore.build import Progress, SearchError, built, run
+from cleancut_model.explore.build import Progress, SearchError, attempts, built, run
 from cleancut_model.explore.csource import Claims, Source
 from cleancut_model.explore.fast import How
 from cleancut_model.explore.layout import Layout, lay_out
@@ -52,10 +52,13 @@ class Graph:
         source = Source(self.model.language, self._layout, self.model.initial)
         text = source.text(self.model.instances, self.model.goes_on, nothing)
         files = folder / "states", folder / "steps"
-        with built(text, How(threads=2).build()) as program:
-            arguments = [str(MOST_STATES), "0", "0", "graph", *map(str, files)]
-            if run(program, arguments, progress)["limit"]:
-                raise SearchError(f"more than {MOST_STATES:,} states: choose a smaller instance")
+        for most, optimize in attempts(MOST_STATES):
+            with built(text, How(threads=2).build(), optimize) as program:
+                arguments = [str(most), "0", "0", "graph", *map(str, files)]
+                if not run(program, arguments, progress)["limit"]:
+                    break
+        else:
+            raise SearchError(f"more than {MOST_STATES:,} states: choose a smaller instance")
         states = np.fromfile(files[0], np.uint64).reshape(-1, self._layout.words)
         return states, np.fromfile(files[1], np.uint32).reshape(-1, 3)
 
