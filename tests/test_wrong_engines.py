@@ -14,7 +14,8 @@ pytestmark = pytest.mark.slow
 
 
 def test_each_wrong_engine_is_caught(capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["selfcheck", "--json", "--timeout", "2"])
+    # They mostly wait for what does not come.
+    code = main(["selfcheck", "--json", "--timeout", "2", "--jobs", "6"])
     found = json.loads(capsys.readouterr().out)
     assert found["right_engine_fails"] == []
     uncaught = [row for row in found["engines"] if not row["caught"]]

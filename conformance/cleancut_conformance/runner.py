@@ -120,8 +120,9 @@ class _Run:
 
     def _footer(self, verdict: Verdict, silent: bool) -> str:
         """Write it, and tell how a target ended that was not asked to, or that was silent."""
-        status = self._session.wait(0 if not self._dialogue.has_quit else 10)
-        if self._dialogue.has_quit and status is None and self._session.command:
+        ends = self._dialogue.has_quit and not silent  # one that is silent has had its time
+        status = self._session.wait(10 if ends else 0)
+        if ends and status is None and self._session.command:
             self._recorder.find("JOB-QUIT-1", "the process does not end after quit")
         verdict = Verdict.FAIL if self._recorder.findings else verdict
         errors = self._session.errors()
