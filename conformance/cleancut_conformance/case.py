@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import jsonschema
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from cleancut_conformance.kept import kept
 from cleancut_conformance.tables import TABLES
 from cleancut_spec import ClauseError, clause
+
+if TYPE_CHECKING:
+    import jsonschema
 
 _UNITS: Final = {"": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -111,7 +113,9 @@ def _schema() -> str:
 
 
 @cache
-def _validator() -> jsonschema.Draft202012Validator:
+def _validator() -> "jsonschema.Draft202012Validator":
+    import jsonschema  # it takes its time, and what is kept needs no check
+
     return jsonschema.Draft202012Validator(json.loads(_schema()))
 
 

@@ -12,15 +12,16 @@ from functools import cache
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
-
-import jsonschema
+from typing import TYPE_CHECKING, Any, Final
 
 from cleancut_conformance.baseline import Known
 from cleancut_conformance.greeting import greeter
 from cleancut_conformance.judge import Finding
 from cleancut_conformance.verdict import Result, Verdict
 from cleancut_spec.trace import Record, TraceError, read
+
+if TYPE_CHECKING:
+    import jsonschema
 
 FORMAT: Final = 1
 NAME: Final = "results.jsonl"  # beside the traces
@@ -129,9 +130,14 @@ class ResultWriter:
 
 
 @cache
-def _validator() -> jsonschema.Draft202012Validator:
+def _validator(kind: str = "") -> "jsonschema.Draft202012Validator":
+    """Of any line, or of a line of this kind."""
+    import jsonschema  # it takes its time, and only those who read results need it
+
     text = (resources.files("cleancut_spec") / "schema" / "result.schema.json").read_text("utf-8")
-    return jsonschema.Draft202012Validator(json.loads(text))
+    schema = json.loads(text)
+    one = {**schema["$defs"][kind], "$defs": schema["$defs"]} if kind else schema
+    return jsonschema.Draft202012Validator(one)
 
 
 def load(path: Path) -> Sheet:
@@ -167,10 +173,7 @@ def _parse(line: str, place: str) -> dict[str, Any]:
     kind = data.get("kind") if isinstance(data, dict) else None
     if kind not in ("header", "target", "result", "footer"):
         raise ResultError(f"{place}: no line of a file of results")
-    schema = _validator().schema
-    assert isinstance(schema, dict)
-    one = jsonschema.Draft202012Validator({**schema["$defs"][kind], "$defs": schema["$defs"]})
-    problem = next(one.iter_errors(data))
+    problem = next(_validator(kind).iter_errors(data))
     at = "/".join(map(str, problem.absolute_path))
     raise ResultError(f"{place}: {at + ': ' if at else ''}{problem.message[:200]}")
 
