@@ -31,6 +31,7 @@ SIZES: Final = {
     "medium": Options(2, 2, 2, 2, 1),
     "large": Options(2, 2, 2, 4, 2, "stop"),
 }
+JAVA_FLAGS: Final = ("-XX:+UseParallelGC",)
 SPIN_FLAGS: Final = ("-O3", "-march=native", "-DMEMLIM=14000")
 SPIN_DEPTH: Final = 5_000_000
 
@@ -118,7 +119,7 @@ def main() -> int:
             found = run_spin(model, Path(name), SPIN_FLAGS, depth=SPIN_DEPTH, log2_slots=slots)
             results.append(theirs("Spin", found))
         if arguments.tlc and arguments.size != "large":
-            results.append(theirs("TLC", run_tlc(model, Path(name), arguments.tlc)))
+            results.append(theirs("TLC", run_tlc(model, Path(name), arguments.tlc, JAVA_FLAGS)))
     _print_table(results)
     _with_symmetry(options, results)
     if any(_differ(one, results[0]) for one in results):

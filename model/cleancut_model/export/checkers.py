@@ -18,6 +18,10 @@ from cleancut_model.export.tla import MODULE, config, tla
 PAN_FLAGS: Final = ("-DSAFETY", "-DNOREDUCE", "-w")
 
 
+#: For Java: a run of seconds ends soonest so, since its compiler does not try hard.
+SOON: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+
+
 class CheckerError(Exception):
     """A checker did not finish; the message holds what it said."""
 
@@ -37,12 +41,15 @@ class Counted:
 def run_spin(
     model: Elaborated,
     folder: Path,
-    flags: tuple[str, ...] = ("-O1",),
+    flags: tuple[str, ...] = ("-O0",),
     *,
     depth: int = 200_000,
     log2_slots: int = 20,
 ) -> Counted:
-    """Generate, compile and run pan in a folder; the time is of the last alone."""
+    """Generate, compile and run pan in a folder; the time is of the last alone.
+
+    Of a small instance to search it takes less time than to optimize pan.
+    """
     (folder / "model.pml").write_text(promela(model))
     _run(["spin", "-a", "model.pml"], folder)
     _run(["cc", *flags, *PAN_FLAGS, "-o", "pan", "pan.c"], folder)
@@ -59,11 +66,11 @@ def run_spin(
     return Counted(states, transitions, found, seconds, cpu_seconds, stored * 2**20 / states)
 
 
-def run_tlc(model: Elaborated, folder: Path, jar: Path) -> Counted:
+def run_tlc(model: Elaborated, folder: Path, jar: Path, flags: tuple[str, ...] = SOON) -> Counted:
     """Run TLC with one worker; the time includes its start."""
     (folder / f"{MODULE}.tla").write_text(tla(model))
     (folder / f"{MODULE}.cfg").write_text(config(model))
-    command = ["java", "-XX:+UseParallelGC", f"-Djava.io.tmpdir={folder}", "-cp", str(jar)]
+    command = ["java", *flags, f"-Djava.io.tmpdir={folder}", "-cp", str(jar)]
     command += ["tlc2.TLC", "-workers", "1", "-deadlock", MODULE]
     told, seconds, cpu_seconds = _timed(command, folder, may_fail=True)
     broken = re.search(r"(?:Invariant|Action property) (\w+) is violated", told)
