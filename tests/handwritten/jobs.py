@@ -11,7 +11,7 @@ from tests.handwritten.state import (
     Steps,
     at_rest,
     clusters_of,
-    put,
+    having,
     to_copy,
     with_drive,
     with_drives,
@@ -45,7 +45,7 @@ def ending_steps(i: Instance, s: State) -> Steps:
         if d.job == "running" and free and has_copied_all(i, d):
             yield "finish", with_drive(s, n, job="waiting" if i.grouped else "pending")
         if d.job == "aborting" and free and (all_end or not i.grouped):
-            yield "abort", s._replace(drives=put(s.drives, n, without_success(i, d)))
+            yield "abort", having(s, n, without_success(i, d))
     yield from group_steps(i, s) if i.grouped else single_steps(i, s)
 
 
@@ -57,7 +57,7 @@ def has_copied_all(i: Instance, d: Drive) -> bool:
 def single_steps(i: Instance, s: State) -> Steps:
     for n, d in enumerate(s.drives):
         if d.job == "pending" and (not i.manual or commanded(i, s)):
-            after = s._replace(drives=put(s.drives, n, with_success(i, d)))
+            after = having(s, n, with_success(i, d))
             yield "finalize" if i.manual else "complete", after
 
 

@@ -143,8 +143,13 @@ def put(row: tuple[Any, ...], at: int, value: object) -> tuple[Any, ...]:
     return (*row[:at], value, *row[at + 1 :])
 
 
+def having(s: State, at: int, d: Drive) -> State:
+    """The same state with this drive in this place."""
+    return State(put(s.drives, at, d), *s[1:])
+
+
 def with_drive(s: State, at: int, **changes: Any) -> State:
-    return s._replace(drives=put(s.drives, at, s.drives[at]._replace(**changes)))
+    return having(s, at, s.drives[at]._replace(**changes))
 
 
 def with_drives(s: State, change: Callable[[Drive], Drive]) -> State:
