@@ -7,7 +7,7 @@ import pytest
 from tests.dialogues.compare import differences, hold
 from tests.dialogues.given import needs_qemu_img
 from tests.dialogues.known import excuse, excuses, known
-from tests.dialogues.orders import scenarios
+from tests.dialogues.orders import listed, scenarios
 from tests.dialogues.probes import probes
 from tests.dialogues.recording import recordings
 
@@ -43,7 +43,7 @@ def test_known_differences_are_of_something() -> None:
     assert excuses().keys() <= {recording.name for recording in recordings()}
     names = {probe.name for probe in probes()}
     assert known("probes").keys() | known("out of scope").keys() <= names
-    assert known("orders").keys() <= {scenario.name for scenario in scenarios()}
+    assert known("orders").keys() <= listed().keys()
 
 
 def test_a_difference_is_seen() -> None:
