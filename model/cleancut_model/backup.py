@@ -13,8 +13,6 @@ the step in a schedule; `d` is a drive, `r` a guest request, `w` a background co
 from collections.abc import Callable
 from typing import Any
 
-from z3 import Not
-
 from cleancut_model.language import Action, Language, Mutation, MutationError, Sort, State, Term
 from cleancut_model.options import Options
 from cleancut_model.protocol.bitmaps import Bitmaps
@@ -22,6 +20,7 @@ from cleancut_model.protocol.copying import Copying
 from cleancut_model.protocol.jobs import Jobs
 from cleancut_model.protocol.surroundings import Surroundings
 from cleancut_model.protocol.words import JOBS, PARAMETERS, RULES, Rule
+from cleancut_model.terms import Not
 
 __all__ = ["Backup", "Options"]
 

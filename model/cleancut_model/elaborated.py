@@ -12,7 +12,8 @@ from cleancut_model.bugs import mutations
 from cleancut_model.finite import Finite, Instance, Name
 from cleancut_model.language import State, Term
 from cleancut_model.properties import STATES, STEPS, WITNESSES, ended, of_instance, waits
-from cleancut_model.properties.registry import Claim
+from cleancut_model.properties.registry import Claim, Step
+from cleancut_model.terms import Not, Or
 from cleancut_spec.schedule import STEPS as LABELS
 from cleancut_spec.schedule import Label
 
@@ -43,7 +44,7 @@ class Elaborated:
         claims = {name: claim for name, claim in self.states.items() if not z3.is_true(claim)}
         own = zip(self.instances, self.goes_on, strict=True)
         some = [instance.guard for instance, goes_on in own if goes_on]
-        return {**claims, NO_DEADLOCK: z3.Or(self.may_stop, *some)}
+        return {**claims, NO_DEADLOCK: Or(self.may_stop, *some)}
 
 
 @cache
@@ -64,10 +65,10 @@ def elaborate(options: Options) -> Elaborated:
         instances,
         labels,
         hold(STATES, protocol, state),
-        tuple(_step_claims(protocol, language, instance) for instance in instances),
+        tuple(map(_StepClaims(protocol, language).of, instances)),
         hold(WITNESSES, protocol, state),
         end,
-        z3.simplify(z3.Or(end, waits(protocol, state))),
+        z3.simplify(Or(end, waits(protocol, state))),
         tuple(
             not LABELS[label.name].by_client and not label.name.startswith("fail_")
             for label in labels
@@ -91,14 +92,40 @@ def hold(claims: Mapping[str, Claim], protocol: Backup, state: State) -> dict[st
     return {name: z3.simplify(each.claim(protocol, state)) for name, each in found.items()}
 
 
-def _step_claims(protocol: Backup, language: Finite, instance: Instance) -> Mapping[str, Term]:
+class _StepClaims:
     """A claim about a step is one about the state before it; those that hold plainly are left."""
-    state = language.state()
-    found = {}
-    for name, step in of_instance(STEPS, protocol.options).items():
-        if step.speaks_of(instance.name):
-            claim = step.of_step(protocol, state, instance.after, instance.terms)
-            term = z3.simplify(z3.Or(z3.Not(instance.guard), claim))
-            if not z3.is_true(term):
-                found[name] = term
-    return found
+
+    def __init__(self, protocol: Backup, language: Finite) -> None:
+        self._protocol, self._language = protocol, language
+        self._state = language.state()
+        self._claims = of_instance(STEPS, protocol.options)
+        self._nothing: dict[str, tuple[Term, set[Name]]] = {}
+
+    def of(self, instance: Instance) -> Mapping[str, Term]:
+        """What the claims say of a step by this action."""
+        found = {}
+        for name, step in self._claims.items():
+            if step.speaks_of(instance.name):
+                claim = self._claim(name, step, instance)
+                if not z3.is_true(claim):
+                    term = z3.simplify(Or(Not(instance.guard), claim))
+                    if not z3.is_true(term):
+                        found[name] = term
+        return found
+
+    def _claim(self, name: str, step: Step, instance: Instance) -> Term:
+        """Where it reads nothing that the action changes, the state after may be that before."""
+        if not step.asks_for:
+            claim, read = self._of_nothing(name, step)
+            if read.isdisjoint(instance.next):
+                return claim
+        return step.of_step(self._protocol, self._state, instance.after, instance.terms)
+
+    def _of_nothing(self, name: str, step: Step) -> tuple[Term, set[Name]]:
+        """What a claim says where nothing changes, and what it reads of the state after."""
+        if name not in self._nothing:
+            after, read = self._language.watched()
+            claim = step.of_step(self._protocol, self._state, after, {})
+            plain = z3.simplify(claim)
+            self._nothing[name] = plain if z3.is_true(plain) else claim, read
+        return self._nothing[name]

@@ -11,6 +11,7 @@ from typing import Any
 import z3
 
 from cleancut_model.language import Declarations, Field, Key, Reader, Sort, State, Term, is_function
+from cleancut_model.terms import And, Or
 
 Name = tuple[str, tuple[int, ...]]
 
@@ -65,12 +66,12 @@ class Finite(Declarations):
     def all(self, *sorts_and_body: Any) -> Term:
         """The conjunction over all values."""
         *sorts, body = sorts_and_body
-        return z3.And([body(*v) for v in itertools.product(*[s.values for s in sorts])])
+        return And([body(*v) for v in itertools.product(*[s.values for s in sorts])])
 
     def any(self, *sorts_and_body: Any) -> Term:
         """The disjunction over all values."""
         *sorts, body = sorts_and_body
-        return z3.Or([body(*v) for v in itertools.product(*[s.values for s in sorts])])
+        return Or([body(*v) for v in itertools.product(*[s.values for s in sorts])])
 
     def names(self) -> Iterator[Name]:
         """All variables, each with its constant indices."""
@@ -92,7 +93,7 @@ class Finite(Declarations):
         """That the symbol has one of the variable's values."""
         if z3.is_bool(symbol):
             return z3.BoolVal(True)
-        return z3.And(symbol >= 0, symbol < len(self.fields[name[0]].sort.values))
+        return And(symbol >= 0, symbol < len(self.fields[name[0]].sort.values))
 
     def reader(self, values: dict[Name, Term]) -> Reader:
         """Reads variables from these terms; those that are missing are themselves."""
@@ -112,7 +113,7 @@ class Finite(Declarations):
                 name = (of.name, tuple(i for i, _ in combination))
                 value = values.get(name, self.symbol(name))
                 conditions = [c for _, c in combination if c is not None]
-                result = value if result is None else z3.If(z3.And(conditions), value, result)
+                result = value if result is None else z3.If(And(conditions), value, result)
             return result
 
         return read
@@ -120,6 +121,20 @@ class Finite(Declarations):
     def state(self) -> State:
         """The state before a step."""
         return State(self.fields, self.reader({}))
+
+    def watched(self) -> tuple[State, set[Name]]:
+        """The state before a step, and the variables that have been read of it."""
+        found: set[Name] = set()
+        read = self.reader({})
+
+        def reader(of: Field, key: Key) -> Term:
+            at = [self._constant(term) for term in key]
+            all_of = [range(len(sort.values)) for sort in of.index]
+            spread = [all_of[i] if c is None else (c,) for i, c in enumerate(at)]
+            found.update((of.name, index) for index in itertools.product(*spread))
+            return read(of, key)
+
+        return State(self.fields, reader), found
 
     def instances(self) -> Iterator[Instance]:
         """Every action with every choice of arguments whose guard is not plainly false."""
@@ -131,7 +146,7 @@ class Finite(Declarations):
                 constants = dict(zip(action.parameters, terms, strict=True))
                 action.body(state, **constants)
                 guards = {name: z3.simplify(g) for name, g in state.guards.items()}
-                guard = z3.simplify(z3.And(list(guards.values())))
+                guard = z3.simplify(And(list(guards.values())))
                 if not z3.is_false(guard):
                     after = self._after(state)
                     view = State(self.fields, self.reader(after))
@@ -151,7 +166,7 @@ class Finite(Declarations):
                 new = self.constant(of.sort, new)
                 name = (of.name, index)
                 old = after.get(name, self.symbol(name))
-                after[name] = z3.If(z3.And(conditions), new, old) if conditions else new
+                after[name] = z3.If(And(conditions), new, old) if conditions else new
         return {name: z3.simplify(term) for name, term in after.items()}
 
     def _constant(self, term: Term) -> int | None:

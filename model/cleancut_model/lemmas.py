@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Final
 
-from z3 import And, Implies, Not, Or
-
 from cleancut_model.backup import Backup
 from cleancut_model.language import Row, State, Term
 from cleancut_model.properties.registry import (
@@ -15,6 +13,7 @@ from cleancut_model.properties.registry import (
     intact,
     requests,
 )
+from cleancut_model.terms import And, Implies, Not, Or
 
 LEMMAS: Final[dict[str, Claim]] = {}
 

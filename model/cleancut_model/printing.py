@@ -1,11 +1,14 @@
 """Prints terms of finite models in the languages that read them."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import z3
 
 from cleancut_model.language import Term
+from cleancut_model.terms import Not, operands
+
+Ref = Any  # a reference of z3's own, without z3py's object around it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,8 @@ class Printer:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._done: dict[int, str] = {}
-        self._alive: list[Term] = []  # z3 may give the number of a dead term to a new one
+        self._done: dict[int, str] = {}  # by the address of a term, which is kept alive
+        self._alive: list[Term] = []
         self._infix = {
             **_INFIX,
             z3.Z3_OP_EQ: dialect.equal,
@@ -77,27 +80,45 @@ class Printer:
 
     def __call__(self, term: Term) -> str:
         """The source of a term, in parentheses where needed."""
-        key = term.get_id()
-        if key not in self._done:
-            self._done[key] = self._print(term)
+        if term.ast.value not in self._done:
             self._alive.append(term)
+        return self._text(term.ctx.ref(), term.ast)
+
+    def _text(self, ctx: Ref, term: Ref) -> str:
+        key = term.value
+        if key not in self._done:
+            self._done[key] = self._print(ctx, term)
         return self._done[key]
 
-    def _print(self, term: Term) -> str:
-        top = kind(term)
+    def _print(self, ctx: Ref, term: Ref) -> str:
+        top, parts = taken_apart(ctx, term)
         if top == z3.Z3_OP_ANUM:
-            return str(term.as_long())
+            return str(z3.Z3_get_numeral_string(ctx, term))
         if top == z3.Z3_OP_UNINTERPRETED:
-            return str(term.decl().name())
-        if top == z3.Z3_OP_NOT and kind(term.arg(0)) == z3.Z3_OP_EQ:
-            left, right = map(self, term.arg(0).children())
-            return f"({left} {self._dialect.different} {right})"
-        parts = [self(child) for child in term.children()]
+            return _name(ctx, term)
+        if top == z3.Z3_OP_NOT:
+            below, operands = taken_apart(ctx, parts[0])
+            if below == z3.Z3_OP_EQ:
+                left, right = (self._text(ctx, each) for each in operands)
+                return f"({left} {self._dialect.different} {right})"
+        texts = [self._text(ctx, each) for each in parts]
         if top in self._infix:
-            return f"({f' {self._infix[top]} '.join(parts)})"
+            return f"({f' {self._infix[top]} '.join(texts)})"
         if top in self._form:
-            return self._form[top].format(*parts)
-        raise NotImplementedError(f"no spelling of {term.decl()}")
+            return self._form[top].format(*texts)
+        raise NotImplementedError(f"no spelling of {z3.Z3_ast_to_string(ctx, term)}")
+
+
+def taken_apart(ctx: Ref, term: Ref) -> tuple[int, list[Ref]]:
+    """What is at the top of a term, and its operands, which live as long as it does."""
+    top = z3.Z3_get_decl_kind(ctx, z3.Z3_get_app_decl(ctx, term))
+    count = z3.Z3_get_app_num_args(ctx, term)
+    return top, [z3.Z3_get_app_arg(ctx, term, i) for i in range(count)]
+
+
+def _name(ctx: Ref, term: Ref) -> str:
+    symbol = z3.Z3_get_decl_name(ctx, z3.Z3_get_app_decl(ctx, term))
+    return str(z3.Z3_get_symbol_string(ctx, symbol))
 
 
 def kind(term: Term) -> int:
@@ -114,44 +135,49 @@ def conjuncts(term: Term) -> list[Term]:
 def disjuncts(term: Term) -> list[Term]:
     """The parts of a disjunction, however it is written."""
     if kind(term) == z3.Z3_OP_IMPLIES:
-        return [*disjuncts(z3.Not(term.arg(0))), *disjuncts(term.arg(1))]
+        one, other = operands(term)
+        return [*disjuncts(Not(one)), *disjuncts(other)]
     return _parts(term, z3.Z3_OP_OR, z3.Z3_OP_AND)
 
 
 def _parts(term: Term, joined: int, opposite: int) -> list[Term]:
     top = kind(term)
     if top == joined:
-        return [part for child in term.children() for part in _parts(child, joined, opposite)]
+        return [part for each in operands(term) for part in _parts(each, joined, opposite)]
     if top != z3.Z3_OP_NOT:
         return [term]
-    negated = term.arg(0)
+    (negated,) = operands(term)
     top = kind(negated)
     if top == opposite:
-        children = map(z3.Not, negated.children())
-        return [part for child in children for part in _parts(child, joined, opposite)]
-    return _parts(negated.arg(0), joined, opposite) if top == z3.Z3_OP_NOT else [term]
+        negations = map(Not, operands(negated))
+        return [part for each in negations for part in _parts(each, joined, opposite)]
+    return _parts(operands(negated)[0], joined, opposite) if top == z3.Z3_OP_NOT else [term]
 
 
 class Variables:
     """The names of the variables in terms, each shared term looked at once."""
 
     def __init__(self) -> None:
-        self._known: dict[int, frozenset[str]] = {}
-        self._alive: list[Term] = []  # z3 may give the number of a dead term to a new one
+        self._known: dict[int, frozenset[str]] = {}  # by the address of a term, which is kept alive
+        self._alive: list[Term] = []
 
     def __call__(self, term: Term) -> frozenset[str]:
         """The names of those in a term."""
-        key = term.get_id()
-        if key not in self._known:
-            self._known[key] = self._find(term)
+        if term.ast.value not in self._known:
             self._alive.append(term)
+        return self._names(term.ctx.ref(), term.ast)
+
+    def _names(self, ctx: Ref, term: Ref) -> frozenset[str]:
+        key = term.value
+        if key not in self._known:
+            self._known[key] = self._find(ctx, term)
         return self._known[key]
 
-    def _find(self, term: Term) -> frozenset[str]:
-        children = term.children()
-        if not children and kind(term) == z3.Z3_OP_UNINTERPRETED:
-            return frozenset([str(term.decl().name())])
-        return frozenset().union(*map(self, children))
+    def _find(self, ctx: Ref, term: Ref) -> frozenset[str]:
+        top, parts = taken_apart(ctx, term)
+        if not parts and top == z3.Z3_OP_UNINTERPRETED:
+            return frozenset([_name(ctx, term)])
+        return frozenset().union(*(self._names(ctx, each) for each in parts))
 
 
 def variables(term: Term) -> frozenset[str]:

@@ -16,6 +16,7 @@ from cleancut_model.language import Action, State, Term
 from cleancut_model.lemmas import LEMMAS
 from cleancut_model.properties import STATES, STEPS, of_instance
 from cleancut_model.properties.registry import Claim
+from cleancut_model.terms import And, Implies, Not
 from cleancut_model.unbounded import Unbounded
 
 #: Where a goal is to hold if it is not after an action.
@@ -67,7 +68,7 @@ class Prover:
         for place, goal in goals:
             if self._follows(place, goal):
                 continue
-            solver = self._solver(*self._facts_at(place), z3.Not(goal))
+            solver = self._solver(*self._facts_at(place), Not(goal))
             answer = solver.check()
             if answer != z3.unsat:
                 picture = show(solver.model(), self.protocol) if answer == z3.sat else ""
@@ -84,7 +85,7 @@ class Prover:
         solver.add(axioms[known:])  # of orders that were not asked for before
         self._at[place] = solver, len(axioms)
         solver.push()
-        solver.add(z3.Not(goal))
+        solver.add(Not(goal))
         answer = solver.check()
         solver.pop()
         return bool(answer == z3.unsat)
@@ -179,7 +180,7 @@ class FiniteProver:
         solver.add(self._ranges(), *self._known)
         for action, goal in self._goals(name):
             solver.push()
-            solver.add(z3.Not(goal))
+            solver.add(Not(goal))
             answer = solver.check()
             if answer != z3.unsat:
                 picture = f"  {solver.model()}" if answer == z3.sat else ""
@@ -198,7 +199,7 @@ class FiniteProver:
                 for n, value in self.language.initial().items()
             ]
             goal = known.claim(self.protocol, self._before)
-            yield "the first state", z3.Implies(z3.And(first), goal)
+            yield "the first state", Implies(And(first), goal)
         step = self._steps.get(name)
         for instance in self._instances:
             if step is not None and not step.speaks_of(instance.name):
@@ -207,12 +208,12 @@ class FiniteProver:
                 goal = step.of_step(self.protocol, self._before, instance.after, instance.terms)
             else:
                 goal = self._claims[name].claim(self.protocol, instance.after)
-            if not z3.is_true(simple := z3.simplify(z3.Implies(instance.guard, goal))):
+            if not z3.is_true(simple := z3.simplify(Implies(instance.guard, goal))):
                 yield instance.name, simple
 
     def _ranges(self) -> Term:
         language = self.language
-        return z3.And([language.in_range(n, language.symbol(n)) for n in language.names()])
+        return And([language.in_range(n, language.symbol(n)) for n in language.names()])
 
     def unreachable(self) -> list[str]:
         """Which actions are possible is what `explore` tells of a finite instance."""

@@ -21,6 +21,7 @@ from cleancut_model.language import (
     Term,
     is_function,
 )
+from cleancut_model.terms import And, Implies, Not, Or
 
 _ENUMS: dict[tuple[str, ...], tuple[Any, list[Term]]] = {}
 
@@ -39,9 +40,9 @@ def _enum_sort(name: str, names: list[str]) -> tuple[Any, list[Term]]:
 def _total_order(sort: Any, less: Any) -> list[Term]:
     x, y, z = z3.Consts("x y z", sort)
     return [
-        z3.ForAll([x], z3.Not(less(x, x))),
-        z3.ForAll([x, y], z3.Or(less(x, y), less(y, x), x == y)),
-        z3.ForAll([x, y, z], z3.Implies(z3.And(less(x, y), less(y, z)), less(x, z))),
+        z3.ForAll([x], Not(less(x, x))),
+        z3.ForAll([x, y], Or(less(x, y), less(y, x), x == y)),
+        z3.ForAll([x, y, z], Implies(And(less(x, y), less(y, z)), less(x, z))),
     ]
 
 
@@ -128,7 +129,7 @@ class Unbounded(Declarations):
         action.body(state, **arguments)
         after = State(self.fields, self._after(state.writes))
         after.writes.extend(state.writes)
-        return z3.And(list(state.guards.values())), after, arguments
+        return And(list(state.guards.values())), after, arguments
 
     def _after(self, writes: list[tuple[Field, Key, Any]]) -> Reader:
         def read(of: Field, key: Key) -> Term:
@@ -143,7 +144,7 @@ class Unbounded(Declarations):
                 ]
                 term = new(*key) if is_function(new) else new
                 term = self.constant(of.sort, term)
-                value = z3.If(z3.And(conditions), term, value) if conditions else term
+                value = z3.If(And(conditions), term, value) if conditions else term
             return value
 
         return read
@@ -167,4 +168,4 @@ class Unbounded(Declarations):
                 facts.append(z3.ForAll(bound, self._value(of, tuple(bound)) == value))
             else:
                 facts.append(self._value(of, ()) == start)
-        return z3.And(facts)
+        return And(facts)

@@ -2,11 +2,10 @@
 
 from typing import Final
 
-from z3 import And, Implies, Not, Or
-
 from cleancut_model.backup import Backup
 from cleancut_model.bugs.bug import ALL, Bug
 from cleancut_model.language import Mutation, State, Term
+from cleancut_model.terms import And, Implies, Not, Or
 
 
 def _clears_the_bitmap(p: Backup, s: State, d: Term) -> None:

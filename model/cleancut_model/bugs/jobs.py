@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from z3 import If, Not, Or
+from z3 import If
 
 from cleancut_model.backup import Backup
 from cleancut_model.bugs.bug import ALL, Bug
 from cleancut_model.language import Mutation, State, Term
+from cleancut_model.terms import Not, Or
 
 
 def _ends_at_once(p: Backup, s: State, d: Term) -> None:

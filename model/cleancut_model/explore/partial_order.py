@@ -25,6 +25,7 @@ from cleancut_model.language import Term
 from cleancut_model.lemmas import LEMMAS
 from cleancut_model.options import Options
 from cleancut_model.printing import Variables, conjuncts
+from cleancut_model.terms import And, Implies, Not, Or, Substitution
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class _Independence:
         self._model, self._language = model, model.language
         self._instances = model.instances
         self._variables = Variables()
+        self._changes: dict[int, Substitution] = {}  # by action
         self._named = {spell(name): name for name in model.names}
         self._known = [*model.states.values(), *lemmas(model.options).values()]
         self._writes = [set(instance.next) for instance in self._instances]
@@ -67,7 +69,7 @@ class _Independence:
         self._breaking = [
             instance
             for instance in self._instances
-            if not self._always(z3.Implies(instance.guard, self._after(instance, self._known)))
+            if not self._always(Implies(instance.guard, self._after(instance, self._known)))
         ]
         self._broken_steps = [
             (number, term)
@@ -104,9 +106,9 @@ class _Independence:
 
     def _stands_alone(self, number: int, condition: Term) -> bool:
         instance = self._instances[number]
-        assumed = z3.And(instance.guard, condition)
+        assumed = And(instance.guard, condition)
         return all(
-            self._always(z3.Implies(z3.And(assumed, self._instances[other].guard), goal))
+            self._always(Implies(And(assumed, self._instances[other].guard), goal))
             for other in range(len(self._instances))
             if other != number and self._share(number, other)
             for goal in [self._in_any_order(instance, self._instances[other], condition)]
@@ -125,8 +127,8 @@ class _Independence:
             same.append(ends == self._after(other, [one.next.get(name, old)]))
             alone.append(ends == other.next.get(name, old))
         keeps = self._after(other, [one.guard, condition])
-        orders = z3.Or(z3.And(keeps, *same), z3.And(alone))
-        return z3.And(self._after(one, [other.guard]), orders)
+        orders = Or(And(keeps, *same), And(alone))
+        return And(self._after(one, [other.guard]), orders)
 
     def _mends_nothing(self, number: int, assumed: Term) -> bool:
         """A claim that another action has broken, or whose step breaks one, is so afterwards."""
@@ -134,27 +136,28 @@ class _Independence:
         for other in self._breaking:
             for claim in self._known:
                 broken, still = self._after(other, [claim]), self._after(instance, [claim])
-                mended = z3.And(z3.Not(broken), self._after(other, [still]))
-                if not self._always(z3.Implies(z3.And(assumed, other.guard), z3.Not(mended))):
+                mended = And(Not(broken), self._after(other, [still]))
+                if not self._always(Implies(And(assumed, other.guard), Not(mended))):
                     return False
         return all(
             other != number
-            and self._always(
-                z3.Implies(assumed, z3.Or(term, z3.Not(self._after(instance, [term]))))
-            )
+            and self._always(Implies(assumed, Or(term, Not(self._after(instance, [term])))))
             for other, term in self._broken_steps
         )
 
     def _after(self, instance: Instance, terms: list[Term]) -> Term:
         """What the terms are after an action: all of them, or the one."""
-        changes = [(self._language.symbol(name), term) for name, term in instance.next.items()]
-        after = [z3.substitute(term, *changes) for term in terms]
-        return after[0] if len(after) == 1 else z3.And(after)
+        key = id(instance)  # the model keeps it
+        if key not in self._changes:
+            changes = ((self._language.symbol(name), new) for name, new in instance.next.items())
+            self._changes[key] = Substitution(changes)
+        after = [self._changes[key](term) for term in terms]
+        return after[0] if len(after) == 1 else And(after)
 
     def _always(self, goal: Term) -> bool:
         """Whether it holds in every state in which the claims and lemmas do."""
         self._solver.push()
-        self._solver.add(z3.Not(goal))
+        self._solver.add(Not(goal))
         answer = self._solver.check()
         self._solver.pop()
         return bool(answer == z3.unsat)
@@ -184,17 +187,17 @@ class _Independence:
         """The one value that the guard leaves a variable."""
         symbol = self._language.symbol(name)
         sort = self._language.fields[name[0]].sort
-        guard = z3.And(conjuncts(action.guard))
+        guard = And(conjuncts(action.guard))
         for value in range(len(sort.values)):
             is_value = symbol == self._language.constant_of(name, value)
-            if self._implies(z3.And(guard, self._language.in_range(name, symbol)), is_value):
+            if self._implies(And(guard, self._language.in_range(name, symbol)), is_value):
                 return value
         return None
 
     @staticmethod
     def _implies(assumed: Term, goal: Term) -> bool:
         solver = z3.Solver()
-        solver.add(assumed, z3.Not(goal))
+        solver.add(assumed, Not(goal))
         return bool(solver.check() == z3.unsat)
 
 

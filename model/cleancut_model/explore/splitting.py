@@ -6,6 +6,7 @@ import z3
 
 from cleancut_model.language import Term
 from cleancut_model.printing import conjuncts, disjuncts, kind
+from cleancut_model.terms import And, Not, Or
 
 
 def pieces(term: Term) -> Iterator[Term]:
@@ -18,19 +19,19 @@ def pieces(term: Term) -> Iterator[Term]:
             continue
         others = [each for each in alternatives if each is not several[0]]
         for each in conjuncts(several[0]):
-            yield from pieces(z3.Or(*others, each))
+            yield from pieces(Or(*others, each))
 
 
 def possible(term: Term, known: Callable[[Term], bool], positive: bool = True) -> Term:
     """What is known of a condition: true wherever the condition is; if not positive, is false."""
     if known(term):
-        return term if positive else z3.Not(term)
+        return term if positive else Not(term)
     top = kind(term)
     if top == z3.Z3_OP_NOT:
         return possible(term.arg(0), known, not positive)
     if top == z3.Z3_OP_IMPLIES:
-        return possible(z3.Or(z3.Not(term.arg(0)), term.arg(1)), known, positive)
+        return possible(Or(Not(term.arg(0)), term.arg(1)), known, positive)
     if top in (z3.Z3_OP_AND, z3.Z3_OP_OR):
         parts = [possible(child, known, positive) for child in term.children()]
-        return z3.And(parts) if (top == z3.Z3_OP_AND) == positive else z3.Or(parts)
+        return And(parts) if (top == z3.Z3_OP_AND) == positive else Or(parts)
     return z3.BoolVal(True)

@@ -1,11 +1,10 @@
 """Bitmap actions: what a transaction does to bitmaps beside its backups, and what is undone."""
 
-from z3 import And, Implies, Not, Or
-
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
 from cleancut_model.properties import witnesses as seen
 from cleancut_model.properties.registry import always, clusters, each_step
+from cleancut_model.terms import And, Implies, Not, Or
 from cleancut_spec import cites
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from z3 import And, BoolVal, If, Implies, Not, Or
+from z3 import BoolVal, If
 
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
@@ -15,6 +15,7 @@ from cleancut_model.properties.registry import (
     enabled,
     forgotten,
 )
+from cleancut_model.terms import And, Implies, Not, Or
 from cleancut_spec import cites
 from cleancut_spec.jobs import FOLLOWS, Status
 

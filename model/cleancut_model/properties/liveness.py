@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from z3 import Not
-
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
 from cleancut_model.properties import witnesses as seen
 from cleancut_model.properties.registry import StateClaim, names_of
+from cleancut_model.terms import Not
 from cleancut_spec import cites
 
 #: With what a client answers: fairness wants these of it, and nothing else.

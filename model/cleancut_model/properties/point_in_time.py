@@ -1,7 +1,5 @@
 """One cut, copied before it is overwritten."""
 
-from z3 import And, Implies, Not, Or
-
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
 from cleancut_model.properties import witnesses as seen
@@ -14,6 +12,7 @@ from cleancut_model.properties.registry import (
     intact,
     requests,
 )
+from cleancut_model.terms import And, Implies, Not, Or
 from cleancut_spec import cites
 
 

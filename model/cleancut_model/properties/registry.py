@@ -7,13 +7,15 @@ no claim holds for want of the interesting case; each claim names the witnesses 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from inspect import signature
 from typing import Final, TypeVar
 
-from z3 import And, BoolVal, Not
+from z3 import BoolVal
 
 from cleancut_model.backup import Backup, Options
 from cleancut_model.language import Action, State, Term
+from cleancut_model.terms import And, Not
 
 StateClaim = Callable[[Backup, State], Term]
 StepClaim = Callable[..., Term]  # of a Backup, two States, and arguments of the action by name
@@ -30,6 +32,11 @@ class Claim:
     shown_by: tuple[str, ...] = ()  # witnesses of its interesting case
 
 
+@cache
+def _arguments(claim: StepClaim) -> tuple[str, ...]:
+    return tuple(signature(claim).parameters)[3:]
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A claim about steps: of the actions in `of`, or of all; not of those in `but`."""
@@ -43,7 +50,7 @@ class Step:
     @property
     def asks_for(self) -> tuple[str, ...]:
         """Those of the action's arguments that it names."""
-        return tuple(signature(self.claim).parameters)[3:]
+        return _arguments(self.claim)
 
     def of_step(self, p: Backup, s: State, t: State, arguments: Mapping[str, Term]) -> Term:
         """What it says of a step; it is given those of the action's arguments that it names."""

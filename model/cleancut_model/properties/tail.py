@@ -4,12 +4,11 @@ A cluster of the target remembers how far it was written since the commit, and e
 it goes; only a drive's last cluster ends before it is whole.
 """
 
-from z3 import And, Implies
-
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
 from cleancut_model.properties import witnesses as seen
 from cleancut_model.properties.registry import always, clusters, copies, requests
+from cleancut_model.terms import And, Implies
 from cleancut_spec import cites
 
 

@@ -1,6 +1,6 @@
 """All or nothing."""
 
-from z3 import And, BoolVal, Implies, Not, Or
+from z3 import BoolVal
 
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
@@ -11,6 +11,7 @@ from cleancut_model.properties.registry import (
     each_step,
     enabled,
 )
+from cleancut_model.terms import And, Implies, Not, Or
 from cleancut_spec import cites
 
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from z3 import And, Not, Or
-
 from cleancut_model.backup import Backup
 from cleancut_model.language import State, Term
 from cleancut_model.properties.registry import sometimes
+from cleancut_model.terms import And, Not, Or
 
 
 def ended(p: Backup, s: State) -> Term:

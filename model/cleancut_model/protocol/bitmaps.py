@@ -1,9 +1,10 @@
 """Bitmap actions beside the backups: made under the drive's drain, taken back on failure."""
 
-from z3 import If, Implies, Not, Or
+from z3 import If
 
 from cleancut_model.language import State, Term
 from cleancut_model.protocol.words import Words, action
+from cleancut_model.terms import Implies, Not, Or
 
 
 class Bitmaps(Words):

@@ -1,10 +1,11 @@
 """The background copy: reads and writes of clusters, several at once, each of which may fail."""
 
-from z3 import And, BoolVal, If, Not
+from z3 import BoolVal, If
 
 from cleancut_model.language import State, Term
 from cleancut_model.protocol.guest import Guest
 from cleancut_model.protocol.words import action
+from cleancut_model.terms import And, Not
 
 
 class Copying(Guest):

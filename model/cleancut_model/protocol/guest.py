@@ -1,9 +1,10 @@
 """The guest's writes: each copies the old cluster first where the backup still needs it."""
 
-from z3 import And, If, Not, Or
+from z3 import If
 
 from cleancut_model.language import State, Term
 from cleancut_model.protocol.words import Words, action
+from cleancut_model.terms import And, Not, Or
 
 
 class Guest(Words):

@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
-from z3 import And, If, Not, Or
+from z3 import If
 
 from cleancut_model.language import State, Term
 from cleancut_model.protocol.words import Words, action
+from cleancut_model.terms import And, Not, Or
 
 ALL: Final = slice(None)
 

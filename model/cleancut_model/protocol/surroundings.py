@@ -1,10 +1,9 @@
 """What surrounds a transaction: other jobs, a client that leaves, a process that dies."""
 
-from z3 import Not
-
 from cleancut_model.language import State, Term
 from cleancut_model.protocol.transaction import Transaction
 from cleancut_model.protocol.words import action
+from cleancut_model.terms import Not
 
 
 class Surroundings(Transaction):

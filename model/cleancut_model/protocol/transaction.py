@@ -1,9 +1,10 @@
 """The transaction: all is prepared, then all is committed; or all is taken back."""
 
-from z3 import And, If, Implies, Not, Or
+from z3 import If
 
 from cleancut_model.language import Row, State, Term
 from cleancut_model.protocol.words import Words, action
+from cleancut_model.terms import And, Implies, Not, Or
 
 
 class Transaction(Words):

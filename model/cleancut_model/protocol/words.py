@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from z3 import And, If, Implies, Not, Or
+from z3 import If
 
 from cleancut_model.language import Language, Sort, State, Term
 from cleancut_model.options import Options
+from cleancut_model.terms import And, Implies, Not, Or
 
 #: What the parameters of an action are, by letter.
 PARAMETERS: Final = {
