@@ -15,7 +15,7 @@ from cleancut_model.finite import Finite
 from cleancut_model.language import Action, State, Term
 from cleancut_model.lemmas import LEMMAS
 from cleancut_model.properties import STATES, STEPS, of_instance
-from cleancut_model.properties.registry import Claim
+from cleancut_model.properties.registry import Claim, Step
 from cleancut_model.terms import And, Implies, Not
 from cleancut_model.unbounded import Unbounded
 
@@ -113,10 +113,21 @@ class Prover:
 
     def _step_goals(self, name: str) -> Iterator[tuple[str, Term]]:
         step = self._steps[name]
+        idle = self._idle(step)
         for action in self.language.actions:
             if step.speaks_of(action.name):
                 _, after, arguments = self._elaborate(action)
-                yield action.name, step.of_step(self.protocol, self._before, after, arguments)
+                if not idle.issuperset(of.name for of, _, _ in after.writes):
+                    yield action.name, step.of_step(self.protocol, self._before, after, arguments)
+
+    def _idle(self, step: Step) -> set[str]:
+        """Variables that a step may write, and the claim holds as it does where nothing changes."""
+        if step.asks_for:
+            return set()
+        of_step = partial(step.of_step, self.protocol, self._before, arguments={})
+        if not self._follows(ANY, of_step(self._before)):
+            return set()
+        return self.language.fields.keys() - self.language.footprint(of_step)
 
     def unreachable(self) -> list[str]:
         """The actions that no state with all that is known allows: their proofs would be empty."""

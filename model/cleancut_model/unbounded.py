@@ -52,6 +52,8 @@ class Unbounded(Declarations):
 
     single: frozenset[str] = frozenset()  # index sorts that have one value only
     axioms: list[Term] = field(default_factory=list)
+    _functions: dict[str, Any] = field(default_factory=dict)
+    _values: dict[tuple[Any, ...], Term] = field(default_factory=dict)  # by name and arguments
     _orders: dict[str, Any] = field(default_factory=dict)
     _ordered: set[str] = field(default_factory=set)  # those whose order is asked for
 
@@ -111,10 +113,14 @@ class Unbounded(Declarations):
         return read
 
     def _value(self, of: Field, key: Key) -> Term:
-        if not of.index:
-            return z3.Const(of.name, of.sort.sort)
-        function = z3.Function(of.name, *[s.sort for s in of.index], of.sort.sort)
-        return function(*[self.constant(s, k) for s, k in zip(of.index, key, strict=True)])
+        arguments = [self.constant(s, k) for s, k in zip(of.index, key, strict=True)]
+        known = (of.name, *[term.get_id() for term in arguments])
+        if known not in self._values:
+            if of.name not in self._functions:
+                sorts = [s.sort for s in of.index]
+                self._functions[of.name] = z3.Function(of.name, *sorts, of.sort.sort)
+            self._values[known] = self._functions[of.name](*arguments)
+        return self._values[known]
 
     def state(self) -> State:
         """The state before a step."""
