@@ -5,6 +5,7 @@ import z3
 from cleancut_model.elaborated import Elaborated
 from cleancut_model.finite import Name, spell
 from cleancut_model.language import Term
+from cleancut_model.terms import And, Not, Or, Substitution
 
 DEPTH = 8
 
@@ -20,12 +21,8 @@ def bounded(model: Elaborated, depth: int = DEPTH) -> z3.Solver:
     broken: list[Term] = []
     claims = model.invariants.values()
     for now, then in zip(at, [*at[1:], None], strict=True):
-        pairs = [(model.language.symbol(name), symbol) for name, symbol in now.items()]
-
-        def here(term: Term, pairs: list[tuple[Term, Term]] = pairs) -> Term:
-            return z3.substitute(term, *pairs)
-
-        broken += [z3.Not(here(claim)) for claim in claims]
+        here = Substitution((model.language.symbol(name), symbol) for name, symbol in now.items())
+        broken += [Not(here(claim)) for claim in claims]
         if then is None:
             break
         choices = []
@@ -34,11 +31,11 @@ def bounded(model: Elaborated, depth: int = DEPTH) -> z3.Solver:
                 symbol == (here(instance.next[name]) if name in instance.next else now[name])
                 for name, symbol in then.items()
             ]
-            choices.append(z3.And(here(instance.guard), *after))
-            broken += [z3.Not(here(claim)) for claim in model.steps[number].values()]
-        stays = z3.And([then[name] == now[name] for name in now])  # a shorter run
-        solver.add(z3.Or(stays, *choices))
-    solver.add(z3.Or(broken))
+            choices.append(And(here(instance.guard), *after))
+            broken += [Not(here(claim)) for claim in model.steps[number].values()]
+        stays = And([then[name] == now[name] for name in now])  # a shorter run
+        solver.add(Or(stays, *choices))
+    solver.add(Or(broken))
     return solver
 
 
