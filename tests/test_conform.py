@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from junitparser import JUnitXml
 
 from cleancut_conformance.case import CaseError, load_suite, parse_case, parse_size, select
+from cleancut_conformance.cli import main
 from cleancut_conformance.console import Console, Request
 from cleancut_conformance.expect import matches
 from cleancut_conformance.needs import lacking
@@ -151,12 +152,29 @@ def test_a_deviation_is_shown_with_its_clause_and_the_line_that_runs_it_again(
     ],
 )
 def test_wrong_use_is_named_in_a_line(
-    arguments: list[str], code: int, text: str, tmp_path: Path
+    arguments: list[str],
+    code: int,
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    done = cleancut(*arguments, cwd=tmp_path)
-    assert done.returncode == code, done.stdout + done.stderr
-    assert text in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    found = main(arguments)
+    told = capfd.readouterr()
+    assert found == code, told
+    assert text in told.out + told.err
+    assert "Traceback" not in told.err
+
+
+def test_wrong_use_ends_the_process_with_its_code(tmp_path: Path) -> None:
+    for arguments, code, text in (
+        (["conform", "no-such-case"], 4, "no case is called 'no-such-case'"),
+        (["conform", "--frobnicate"], 2, "--frobnicate"),
+    ):
+        done = cleancut(*arguments, cwd=tmp_path)
+        assert done.returncode == code and text in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from cleancut_conformance.cli import main
 from cleancut_conformance.libvirt import LogError, read_log
 from cleancut_conformance.sockets import SocketError, listen
 from cleancut_spec.trace import Record, read
@@ -277,19 +278,24 @@ def numbered(records: list[Record]) -> list[Record]:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", [p for p in TRACES if p.stem.startswith("ev_")],
                          ids=lambda p: f"{p.parent.name}/{p.stem}")  # fmt: skip
-def test_what_libvirt_logs_is_judged_as_what_was_said(path: Path, tmp_path: Path) -> None:
+def test_what_libvirt_logs_is_judged_as_what_was_said(
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The commands are called here; the next test starts them."""
     records = numbered(load_trace(path))
     lines = as_libvirt_logs(records, "0x7f1a9c0082f0")
     other = as_libvirt_logs(records, "0x7f1a9c0099a0")
     mixed = [line for pair in zip(lines, other, strict=True) for line in pair]
     (tmp_path / "libvirtd.log").write_text("\n".join(mixed) + "\n", newline="")
-    done = cleancut("convert", "libvirtd.log", "-o", "traces", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert main(["convert", "libvirtd.log", "-o", "traces"]) == 0, capsys.readouterr().err
     profile = path.parent.name.removeprefix("qemu-")
     traces = sorted(str(p) for p in (tmp_path / "traces").iterdir())
     assert len(traces) == 2
-    done = cleancut("judge", "--profile", profile, *traces, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout
+    assert main(["judge", "--profile", profile, *traces]) == 0, capsys.readouterr().out
     kept = [r.msg for r in load_trace(Path(traces[0])) if r.dir == "recv"]
     said = [r.msg for r in records if r.dir == "recv" and "QMP" not in r.msg]
     assert kept == said
