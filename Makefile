@@ -30,10 +30,10 @@ run: $(STAMP) ## judge the embedded reference, and QEMU where it is installed
 	else echo "no $(QEMU) here: only the reference was judged (Debian: apt-get install qemu-system-x86)"; fi
 
 test: $(STAMP) lint ## everything that is checked
-	@$(BIN)/pytest -q -n 2
+	@$(BIN)/pytest -q -n 2 --dist worksteal
 
 quick: $(STAMP) ## the checks that take seconds
-	@$(BIN)/pytest -q -n 2 -m 'not slow and not qemu'
+	@$(BIN)/pytest -q -n 2 --dist worksteal -m 'not slow and not qemu'
 
 lint: $(STAMP)
 	@$(BIN)/ruff check --quiet .
