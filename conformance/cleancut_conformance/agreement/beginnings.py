@@ -36,13 +36,18 @@ class Beginning:
         asked["actions"] = in_order(asked["actions"], self.order, bench.sources)
         if self.aborts:
             asked["actions"].append({"type": "abort", "data": {}})
+        bench.doomed = self.refused is not None or self.aborts
         bench.command("transaction", **asked)
 
 
 def beginnings(bench: Bench, options: Options) -> list[Beginning]:
     """As it is meant, and with what may be refused; with the bitmap actions that there are."""
-    refusals = [AT_ONCE, HALFWAY, AT_LAST, *([LOCKED] if changes_bitmaps(options) else [])]
-    ways = list(itertools.product(range(options.drives), refusals))
+    ways = [
+        (drive, by)
+        for drive in range(options.drives)
+        for by in (AT_ONCE, HALFWAY[drive % 2], AT_LAST, LOCKED)
+        if by is not LOCKED or changes_bitmaps(options)
+    ]
     found = []
     for order in _orders(bench, options):
         found.append(Beginning(order))

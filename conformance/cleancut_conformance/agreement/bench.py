@@ -28,10 +28,10 @@ MORE: Final = "more"  # another one, which is disabled, where bitmaps change
 #: Commands whose first step bears a label.
 BEGINNING: Final = frozenset({"transaction", "drive-backup", "blockdev-backup"})
 
-#: Arguments that make an action fail: before its drive is drained, when its target is open, and
-#: when its job is made.
+#: Arguments that make an action fail: before its drive is drained, when its target is open (there
+#: by one of two checks), and when its job is made.
 AT_ONCE: Final[Mapping[str, Any]] = {"target": "nowhere:"}
-HALFWAY: Final[Mapping[str, Any]] = {"filter-node-name": "no name"}
+HALFWAY: Final[Sequence[Mapping[str, Any]]] = ({"filter-node-name": "no name"}, {"compress": True})
 AT_LAST: Final[Mapping[str, Any]] = {"speed": -1}
 #: The same, where a bitmap says what is copied and is changed in the end: this one cannot be.
 LOCKED: Final[Mapping[str, Any]] = {"bitmap": "locked"}
@@ -48,10 +48,12 @@ class Bench:
     told: dict[str, str] = field(default_factory=dict)  # each job's last status in events
     announced: list[str] = field(default_factory=list)  # jobs that wait for the client to finalize
     outcome: str = ""  # of the transaction: reply or refuse
+    doomed: bool = False  # an action of the transaction under way is one that must be refused
     failures: list[int] = field(default_factory=list)  # copies of each drive that have failed
     arrived: int = 0  # guest writes that have arrived
     over: int = 0  # transactions that are over
     connected: bool = True  # the client
+    asked: int = 0  # commands that a client waits for the answers of
     changed: dict[int, str] = field(default_factory=dict)  # by drive: what was done to its bitmap
     heard: list[Output] = field(default_factory=list)  # what came out since it was cleared
 
@@ -93,7 +95,9 @@ class Bench:
         return names.index(job_id) if job_id in names else None
 
     def misled(self) -> str:
-        """Where the client was told another status than a job has, in words."""
+        """Where the client was told another status than a job has, or not answered, in words."""
+        if self.asked and self.engine.current is None:
+            return f"no command is under way, and {self.asked} are not answered"
         has = {job.id: str(job.status) for job in self.state.jobs}
         for job_id, told in self.told.items():
             if told != has.get(job_id, "null"):
@@ -123,7 +127,8 @@ class Bench:
             outcome = Failed(errno) if errno else self.disk.perform(step.io)
         label = self.engine.take(step, outcome)
         if label is not None and label.name in ("reply", "refuse"):
-            self.outcome = label.name
+            assert label.name == "refuse" or not self.doomed, "what must be refused is done"
+            self.outcome, self.doomed = label.name, False
         if label is not None and label.name.startswith(("fail_copy", "fail_cbw")):
             assert label.drive is not None, "what has failed is a copy of a drive"
             self.failures[label.drive] += 1
@@ -147,6 +152,9 @@ class Bench:
         outputs = self.engine.drain_outbox()
         self.heard += outputs
         for output in outputs:
+            if isinstance(output, Reply):
+                assert self.asked, f"a reply to nobody: {output.body}"
+                self.asked -= 1
             if isinstance(output, Event) and output.name == "JOB_STATUS_CHANGE":
                 self.told[output.data["id"]] = output.data["status"]
                 if output.data["id"] in self.announced:
@@ -163,6 +171,7 @@ class Bench:
 
     def command(self, name: str, **arguments: Any) -> bool:
         """The client's command is taken up at once; false if it is refused."""
+        self.asked += 1
         self.engine.receive({"execute": name, "arguments": arguments})
         label = self.engine.take(next(self.engine.steps()))
         begins = Label("begin") if name in BEGINNING else None
@@ -185,7 +194,7 @@ class Bench:
         """The client goes; what it has asked for last is not taken up any more."""
         self.engine.receive({"execute": "job-cancel", "arguments": {"id": "d0"}})
         self.engine.hang_up()
-        self.connected = False
+        self.connected, self.asked = False, 0
         self.listen()
 
     def come_back(self) -> None:

@@ -61,7 +61,8 @@ AT_ANY_TIME: Final = frozenset({"guest_write", "disconnect", "reconnect"})
 CAN_FAIL: Final = (Op.READ, Op.WRITE, Op.OPEN)
 
 #: What an engine raises that goes wrong, besides its own assertions.
-FAULTS: Final = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+FAULTS: Final = (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, TypeError,
+                 ValueError)  # fmt: skip
 
 #: Steps of the transaction, which come in the order of its list.
 BY_LIST: Final = ("drain", "prepare", "commit", "rollback", "undrain", "reply", "refuse")

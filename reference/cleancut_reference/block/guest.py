@@ -102,7 +102,7 @@ def root(request: GuestRequest) -> Node:
 def may_start(state: State, traffic: Traffic, request: GuestRequest) -> bool:
     """Whether a request that has arrived may start: only a drain or an overlap holds it back."""
     jobs = (job for job in state.jobs if job.source.traffic is traffic)
-    cluster_bytes = max(state.options.cluster_bytes, *(job.cluster_bytes for job in jobs), 0)
+    cluster_bytes = max([state.options.cluster_bytes, *(job.cluster_bytes for job in jobs)])
     earlier = traffic.requests[: traffic.requests.index(request)]
     return (
         not traffic.drained
