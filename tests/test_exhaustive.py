@@ -1,7 +1,9 @@
 """Engine and model through every schedule of small instances; wrong engines part from the model."""
 
 import multiprocessing
+import os
 import random
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cleancut_conformance.agreement.bench import build
+from cleancut_conformance.agreement.bench import Bench, build
 from cleancut_conformance.agreement.command import follow
 from cleancut_conformance.agreement.freezing import Freezer, HiddenStateError
 from cleancut_conformance.agreement.instances import INSTANCES
@@ -229,6 +231,34 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--drives", "1", "--clusters", "1", "--errors", "1"]
     assert main(["explore", "--subject", "reference", *options]) == 0
     assert "model: 289 states, 663 steps: the same" in capsys.readouterr().out
+
+
+def test_instances_are_listed_and_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["agree", "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"{name} " in listed for name in (*INSTANCES, "two-by-two", "two-by-two-grouped"))
+    assert main(["agree", "two-by-two", "--max-states", "200"]) == 3
+    assert "the same so far" in capsys.readouterr().out
+    assert main(["agree", "three-by-three"]) == 2
+    assert "no instance 'three-by-three'" in capsys.readouterr().err
+
+
+def test_a_process_that_dies_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Product, "expand", lambda *_: os._exit(7))
+    assert main(["agree", "speed"]) == 2
+    assert "ended with 7" in capsys.readouterr().err
+
+
+def test_an_engine_that_raises_is_a_disagreement(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("nothing there")
+
+    monkeypatch.setattr(Bench, "take", fails)
+    found = agree(SMALL["one drive"], processes=2)
+    assert re.match("KeyError in test_exhaustive.py, line .*: 'nothing there'", found.disagreement)
+    assert found.schedule
 
 
 def test_steps_that_only_the_model_takes_are_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
-from cleancut_conformance.agreement.instances import FOLLOWED, INSTANCES
+from cleancut_conformance.agreement.instances import FOLLOWED, INSTANCES, LARGE
 from cleancut_conformance.agreement.search import Agreement, ProcessDied, agree
 from cleancut_model.commands.shared import progress_bar
 from cleancut_model.compiled import compile_model
@@ -23,37 +23,46 @@ must offer; and both must have the same number of states and of steps in the end
 
 \b
 Examples:
-  cleancut agree                       all instances
+  cleancut agree                       all small instances
+  cleancut agree --all                 two drives of two clusters, too
   cleancut agree core grouped          two of them
   cleancut agree --list
   cleancut explore --subject reference --drives 1 --clusters 3
 
 \b
-Exit codes: 0 both are the same, 1 they part, 2 wrong use, 3 a limit was reached.
+Exit codes: 0 both are the same, 1 they part, 2 wrong use or a process was killed, 3 a limit was
+reached.
 """
 
 
 @click.command("agree", epilog=EXAMPLES)
 @click.argument("names", nargs=-1, metavar="[INSTANCE]...")
+@click.option("--all", "large", is_flag=True, help="The large instances, too.")
 @click.option("--list", "list_instances", is_flag=True, help="List the instances.")
 @click.option("--processes", type=click.IntRange(1, 64), default=os.cpu_count() or 1,
               show_default="one for each core")  # fmt: skip
 @click.option("--max-states", type=click.IntRange(0), default=0, help="0: no limit.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def agree_command(
-    names: tuple[str, ...], list_instances: bool, processes: int, max_states: int, as_json: bool
-) -> int:
+    names: tuple[str, ...],
+    large: bool,
+    list_instances: bool,
+    processes: int,
+    max_states: int,
+    as_json: bool,
+) -> int:  # fmt: skip
     """Check that model and reference engine are the same thing, schedule by schedule."""
+    known = INSTANCES | LARGE
     if list_instances:
-        for name, options in INSTANCES.items():
-            print(f"{name:<16} {options.describe()}")
+        for name, options in known.items():
+            print(f"{name:<18} {options.describe()}")
         return 0
     for name in names:
-        if name not in INSTANCES:
-            raise click.UsageError(f"no instance {name!r}; there are {', '.join(INSTANCES)}")
+        if name not in known:
+            raise click.UsageError(f"no instance {name!r}; there are {', '.join(known)}")
     worst, rows = 0, []
-    for name in names or INSTANCES:
-        status, row = follow(name, INSTANCES[name], processes, max_states, quiet=as_json)
+    for name in names or (known if large else INSTANCES):
+        status, row = follow(name, known[name], processes, max_states, quiet=as_json)
         worst = max(worst, status, key=(0, 3, 1).index)
         rows.append(row)
     if as_json:

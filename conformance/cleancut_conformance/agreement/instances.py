@@ -33,6 +33,12 @@ INSTANCES: Final[dict[str, Options]] = {
     "abort": Options(2, 1, 2, 0, 0, other=True, monitor=True),
 }
 
+#: Two drives of two clusters each, in both completion modes: each takes a minute or two.
+LARGE: Final[dict[str, Options]] = {
+    "two-by-two": Options(2, 2, 2, 1, 1, monitor=True),
+    "two-by-two-grouped": Options(2, 2, 2, 1, 1, grouped=True, monitor=True),
+}
+
 #: What an instance may have beyond sizes and policies.
 FOLLOWED: Final = frozenset(
     ("grouped", "manual", "speed", "monitor", "leaves", "changes", "tail", "other")
