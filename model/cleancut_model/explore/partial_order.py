@@ -131,17 +131,24 @@ class _Independence:
         return And(self._after(one, [other.guard]), orders)
 
     def _mends_nothing(self, number: int, assumed: Term) -> bool:
-        """A claim that another action has broken, or whose step breaks one, is so afterwards."""
-        instance = self._instances[number]
+        """A claim that another action has broken, or whose step breaks one, is so afterwards.
+
+        A claim that reads nothing which the action writes says the same as before.
+        """
+        instance, writes = self._instances[number], self._writes[number]
+        touched = [claim for claim in self._known if writes & self._names_in([claim])]
         for other in self._breaking:
-            for claim in self._known:
+            for claim in touched:
                 broken, still = self._after(other, [claim]), self._after(instance, [claim])
                 mended = And(Not(broken), self._after(other, [still]))
                 if not self._always(Implies(And(assumed, other.guard), Not(mended))):
                     return False
         return all(
             other != number
-            and self._always(Implies(assumed, Or(term, Not(self._after(instance, [term])))))
+            and (
+                writes.isdisjoint(self._names_in([term]))
+                or self._always(Implies(assumed, Or(term, Not(self._after(instance, [term])))))
+            )
             for other, term in self._broken_steps
         )
 
