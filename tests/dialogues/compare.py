@@ -1,7 +1,6 @@
 """Where the engine's side of a dialogue differs from the recorded one."""
 
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cleancut_reference.schedule import Choose
+from tests.folders import quick_folder
 
 from .given import lay_out
 from .player import Played, Player
@@ -54,7 +54,7 @@ def hold(name: str) -> Held:
 def _hold(name: str, choose: Choose | None) -> Held:
     [path] = files(name)
     recording = Recording.read(path)
-    with tempfile.TemporaryDirectory() as folder:
+    with quick_folder() as folder:
         lay_out(recording, Path(folder))
         return Held(recording, Player(recording, Path(folder), choose).play())
 

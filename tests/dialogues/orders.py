@@ -1,7 +1,6 @@
 """The orders of events and replies: those observed with QEMU 7.2, and the engine's."""
 
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cleancut_reference.schedule import Choose, Fair
+from tests.folders import quick_folder
 
 from .given import lay_out
 from .player import Player
@@ -91,7 +91,7 @@ def _recorded_rounds(recording: Recording, size: int) -> Iterator[str]:
 
 
 def _engine_rounds(recording: Recording, size: int, choose: Choose) -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:
+    with quick_folder() as folder:
         lay_out(recording, Path(folder))
         played = Player(recording, Path(folder), choose).play()
     yield from _rounds(played.messages, played.marks, size)

@@ -1,7 +1,6 @@
 """Drives the server with requests, step by step, and has the judge read the whole dialogue."""
 
 import json
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +20,7 @@ from cleancut_reference.qmp.session import Session
 from cleancut_reference.state import Clock, Options
 from cleancut_spec.profiles import PROFILES
 from cleancut_spec.trace import Record
+from tests.folders import quick_folder
 
 from .exports import Exports
 
@@ -184,7 +184,7 @@ def hold(requests: list[tuple[Any, int]], profile: str, seed: int, *, foretold: 
 
     With `foretold` the requests keep to backups, so that the content of all images is judged.
     """
-    with tempfile.TemporaryDirectory() as name:
+    with quick_folder() as name:
         folder = Path(name)
         dialogue = Dialogue(folder, profile, seed)
         try:
