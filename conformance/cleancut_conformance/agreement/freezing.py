@@ -9,7 +9,8 @@ cannot be written (a function with variables of its own, say) is hidden state, a
 import enum
 import importlib
 import inspect
-import marshal
+import io
+import pickle
 import pkgutil
 import sys
 from collections import deque
@@ -18,7 +19,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from operator import eq
 from types import FunctionType, ModuleType
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from cleancut_conformance.agreement.generated import (
     BYTEARRAY,
@@ -39,8 +40,6 @@ from cleancut_conformance.agreement.generated import (
     Thaw,
     functions_of,
 )
-
-MARSHAL_VERSION: Final = 2  # later ones write equal values in several ways
 
 Container = TypeVar("Container")
 
@@ -115,6 +114,15 @@ class HiddenStateError(TypeError):
 
 def _call_of(function: Callable[..., Any], *arguments: Any) -> partial[Any]:
     return partial(function, *arguments)
+
+
+def _packed(value: tuple[Any, ...]) -> bytes:
+    """Plain values as bytes; without a memo, which would write equal ones in several ways."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, 4)
+    pickler.fast = True
+    pickler.dump(value)
+    return buffer.getvalue()
 
 
 def _freeze_function(function: FunctionType, numbers: Numbers) -> Any:
@@ -194,7 +202,7 @@ class Freezer:
 
     def freeze(self, state: Any) -> bytes:
         """The state as bytes; raises HiddenStateError."""
-        return marshal.dumps(self._freeze[type(state)](state, {}), MARSHAL_VERSION)
+        return _packed(self._freeze[type(state)](state, {}))
 
     def thaw(self, frozen: bytes) -> Any:
         """A new state like the one that was frozen."""
@@ -202,7 +210,7 @@ class Freezer:
 
     def open(self, frozen: bytes) -> Thawed:
         """The same, of a state that is to be put back to what it was."""
-        value, kept = marshal.loads(frozen), Kept()
+        value, kept = pickle.loads(frozen), Kept()
         return Thawed(self._thaw[value[0]](value, kept), kept)
 
     def _containers(self) -> Iterator[tuple[type, Freeze, Thaw]]:

@@ -52,7 +52,7 @@ class DirtyBitmap:
         """A range is dirty."""
         first, end = cluster_span(offset_bytes, length_bytes, self.granularity_bytes)
         end = min(end, len(self.bits))
-        self.bits[first:end] = b"\1" * max(0, end - first)
+        self.bits[first:end] = b"\1" * (end - first)
 
     def merge(self, other: DirtyBitmap) -> None:
         """What is dirty in another bitmap of the same size is dirty here, too."""
