@@ -85,7 +85,9 @@ class Engine:
         guests = [guest.steps(self.state, traffic) for traffic in self.state.graph.traffics]
         jobs = [self._job_steps(job) for job in self.state.jobs]
         groups = [ending.group_steps(self.state, group) for group in self.state.groups()]
-        others = [pass_gates(self.state, steps) for steps in (*guests, *jobs, *groups)]
+        others = [*guests, *jobs, *groups]
+        if self.state.graph.gated:
+            others = [pass_gates(self.state, steps) for steps in others]
         rare = (part.steps(self.state) for part in (exports, devices, creating))
         return [self._command_steps(), *rare, *others]
 

@@ -8,7 +8,7 @@ guest requests or copies at once, the number of the one that steps comes last: `
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,7 @@ class LabelError(ValueError):
     """A label that no step bears; the message says which form it takes."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Label:
+class Label(NamedTuple):
     """One step of a schedule; drives, clusters and requests are numbers from 0."""
 
     name: str

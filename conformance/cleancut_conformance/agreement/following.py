@@ -81,7 +81,7 @@ def _keep_up(right: Run, move: Move) -> str:
 
 def _try(bench: Bench, options: Options, move: Move, moves: Sequence[Move]) -> bool:
     """Take the step if it is possible now."""
-    label = replace(move.label, request=None)  # requests of a drive are alike
+    label = move.label._replace(request=None)  # requests of a drive are alike
     if STEPS[label.name].by_client and label.name != "finalize":
         return _by_client(bench, options, move, moves)
     if label.name == "finalize" and bench.engine.current is None:

@@ -160,7 +160,9 @@ def classes_of(package: ModuleType) -> Iterator[type]:
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         if not module.name.endswith("__main__"):
             for each in vars(importlib.import_module(module.name)).values():
-                if inspect.isclass(each) and each.__module__.startswith(package.__name__):
+                if not inspect.isclass(each) or issubclass(each, tuple):
+                    continue  # a named tuple's attributes are no slots: none belongs to a state
+                if each.__module__.startswith(package.__name__):
                     found[f"{each.__module__}.{each.__qualname__}"] = each
     yield from (found[name] for name in sorted(found))
 

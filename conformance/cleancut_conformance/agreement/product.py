@@ -9,7 +9,6 @@ after it.
 import marshal
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from operator import methodcaller
@@ -155,7 +154,7 @@ class Product:
             TinyDisk,
         ]
         self.freezer = Freezer(classes, IGNORED, CONSTANT)
-        self._labels = [replace(label, request=None) for label in self.model.labels]
+        self._labels = [label._replace(request=None) for label in self.model.labels]
         self._compared: set[Digest] = set()  # states that were found to be equal on both sides
         self._commands = sorted({label.name for label in self.model.labels} & COMMANDS.keys())
         self._read = cache(self.model.read)

@@ -30,7 +30,7 @@ class TinyDisk:
         """What each cluster of an image holds; a torn one is an error of the engine."""
         content = self.content[image]
         cells = [content[at : at + cluster_bytes] for at in range(0, len(content), cluster_bytes)]
-        assert all(len(set(cell)) == 1 for cell in cells), "a torn cluster"
+        assert all(cell.count(cell[0]) == len(cell) for cell in cells), "a torn cluster"
         return [cell[0] for cell in cells]
 
     def perform(self, request: DiskRequest) -> Outcome:

@@ -26,9 +26,12 @@ class Held:
 
 
 def pass_gates(state: State, steps: Iterator[Step]) -> Iterator[Step]:
-    """The steps, but for those whose disk request is held; one that meets a breakpoint stops."""
+    """The steps, but for those whose disk request is held; one that meets a breakpoint stops.
+
+    Only where a node of the graph is gated need steps be passed.
+    """
     for step in steps:
-        if step.io is None or step.io.op not in _PASSING or not state.graph.gated:
+        if step.io is None or step.io.op not in _PASSING:
             yield step
             continue
         passed = _pass(state, step, step.io)
