@@ -97,7 +97,7 @@ PARTS = {
     "ends_without_being_told": ("none", "only the engine offers copy_claim d0 c0"),
     "looks_at_the_first_of_the_top_layer": ("top", "todo is [[False, False]] in the engine"),
     "keeps_what_a_bitmap_action_did": ("bitmap actions", "only the model allows rollback_bitmap"),
-    "forgives_an_abort": ("abort", "only the model takes {'fail_other'"),
+    "forgives_an_abort": ("abort", "what must be refused is done"),
     "pauses_at_any_time": ("one drive", "the engine accepts pause d0"),
     "pauses_twice": ("one drive", "the engine accepts resume d0"),
     "cancels_without_force": ("one drive", "the engine accepts cancel d0"),

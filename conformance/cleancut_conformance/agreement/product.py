@@ -155,14 +155,13 @@ class Product:
         ]
         self.freezer = Freezer(classes, IGNORED, CONSTANT)
         self._labels = [label._replace(request=None) for label in self.model.labels]
-        self._compared: set[Digest] = set()  # states that were found to be equal on both sides
         self._commands = sorted({label.name for label in self.model.labels} & COMMANDS.keys())
         self._read = cache(self.model.read)
         self._allowed = cache(self._successors)
 
     def first(self) -> Joint:
-        """Both at the beginning; raises Disagreement."""
-        return self._joint(build(self.options), self.model.initial, "the first state")
+        """Both at the beginning."""
+        return self._joint(build(self.options), self.model.initial)
 
     def _successors(self, state: Values) -> Allowed:
         """By label and value; of several copies at once the labels do not say which one steps."""
@@ -173,27 +172,23 @@ class Product:
             found.setdefault(key, []).append((number, after))
         return found
 
-    def _joint(self, bench: Bench, model: Values, what: str) -> Joint:
-        """The pair, if both are in the same state."""
+    def _joint(self, bench: Bench, model: Values) -> Joint:
         frozen = self.freezer.freeze(bench)
         told = frozen + marshal.dumps(model, MARSHAL_VERSION)
-        joint = Joint(frozen, model, sha256(told).digest()[:16])
-        if joint.digest not in self._compared:
-            self._compare(bench, model, what)
-            self._compared.add(joint.digest)
-        return joint
+        return Joint(frozen, model, sha256(told).digest()[:16])
 
-    def _compare(self, bench: Bench, model: Values, what: str) -> None:
+    def _compare(self, bench: Bench, model: Values) -> None:
         mine, theirs = abstract(bench, self.options), self._read(model)
         if name := parted(mine, theirs):
-            raise Disagreement(
-                f"{what}: {name} is {mine[name]} in the engine, {theirs[name]} in the model"
-            )
+            raise Disagreement(f"{name} is {mine[name]} in the engine, {theirs[name]} in the model")
         if misled := bench.misled():
-            raise Disagreement(f"{what}: {misled}")
+            raise Disagreement(misled)
 
     def expand(self, joint: Joint) -> Iterator[Taken]:
-        """Every step of both; raises Disagreement."""
+        """Every step of both, after a look at whether they are in the same state.
+
+        Raises Disagreement.
+        """
         try:
             yield from self._expand(joint)
         except AssertionError as error:
@@ -206,6 +201,7 @@ class Product:
     def _expand(self, joint: Joint) -> Iterator[Taken]:
         thawed = self.freezer.open(joint.engine)
         bench: Bench = thawed.state
+        self._compare(bench, joint.model)
         allowed = self._allowed(joint.model)
         steps = bench.steps()
         self._compare_offers(steps, allowed.keys())
@@ -254,8 +250,7 @@ class Product:
     def _step(self, joint: Joint, bench: Bench, step: Step, errno: str) -> Iterator[Taken]:
         label = bench.take(step, errno)
         if label is None:
-            words = f"a silent step of {step.io}"
-            yield Taken("-", None, self._joint(bench, joint.model, words))
+            yield Taken("-", None, self._joint(bench, joint.model))
         else:
             yield from self._followed(joint, bench, label, None)
 
@@ -275,8 +270,7 @@ class Product:
                 f"{label} is allowed by the model, and cannot be given to the engine"
             )
         if label.name in ANSWERED_LATER:
-            after = self._joint(bench, joint.model, f"the command {label}")
-            yield Taken(f"({label})", None, after)
+            yield Taken(f"({label})", None, self._joint(bench, joint.model))
         else:
             yield from self._followed(joint, bench, label, value)
 
@@ -294,7 +288,7 @@ class Product:
                 continue
             if broken := self.model.broken_step(number, joint.model):
                 raise Disagreement(f"the model's own claim {broken} breaks at {label}")
-            yield Taken(what, number, self._joint(bench, after, what), alike=same > 0)
+            yield Taken(what, number, self._joint(bench, after), alike=same > 0)
             same += 1
         if not same:
             raise Disagreement(f"{what}: the engine is in none of the states that the model allows")

@@ -1,7 +1,7 @@
 """Every schedule of the engine, side by side with the model, in several processes.
 
-Each state belongs to one process, by its digest, which keeps it and takes its steps. A state that
-another process reaches is sent to it once; the parent passes such letters on without reading them.
+Each state belongs to one process, by the model's part of it, which keeps it and takes its steps. A
+state that another process reaches is sent to it once; the parent passes such letters on unread.
 """
 
 import contextlib
@@ -21,8 +21,10 @@ from cleancut_conformance.agreement.product import Digest, Disagreement, Joint, 
 from cleancut_model.compiled import Compiled, Values
 from cleancut_model.options import Options
 
-Letter = tuple[Digest, Digest, str, bytes, Values]  # a state: where it comes from, by which step
+Place = tuple[Digest, int]  # a state by its digest, and the number of the process that has it
+Letter = tuple[Digest, Place, str, bytes, Values]  # a state: where it comes from, by which step
 Progress = Callable[[int, int], None]  # states of the engine, steps
+NOWHERE: Final[Place] = (b"", 0)  # where the first state comes from
 TOLD_EVERY: Final = 200  # states between two words of a process about how far it is
 
 
@@ -60,7 +62,7 @@ class _Word(NamedTuple):
     steps: int
     refusals: int
     letters: list[bytes] | None = None  # by process: states that belong to it
-    disagreement: tuple[Digest, str] | None = None
+    disagreement: tuple[Place, str] | None = None
 
 
 class _Owner:
@@ -69,7 +71,7 @@ class _Owner:
     def __init__(self, number: int, processes: int, product: Product, stop: Any) -> None:
         self.number = number
         self._processes, self._product, self._stop = processes, product, stop
-        self._origins: dict[Digest, tuple[Digest, str]] = {}
+        self._origins: dict[Digest, tuple[Place, str]] = {}
         self._next: list[Joint] = []
         self._told: set[Digest] = set()  # states of others that were sent to them
         self._letters: list[list[Letter]] = [[] for _ in range(processes)]
@@ -110,7 +112,7 @@ class _Owner:
             try:
                 self._expand(joint)
             except Disagreement as error:
-                disagreement = joint.digest, str(error)
+                disagreement = (joint.digest, self.number), str(error)
                 self._stop.value = True
             if number % TOLD_EVERY == 0:
                 yield self._word()
@@ -119,13 +121,14 @@ class _Owner:
         yield self._word()._replace(letters=sealed, disagreement=disagreement)
 
     def _expand(self, joint: Joint) -> None:
+        here = joint.digest, self.number
         for taken in self._product.expand(joint):
             self._steps += not taken.alike
             if taken.action is not None:
                 self._taken[joint.model] |= 1 << taken.action
             after = taken.after
-            owner = owner_of(after.digest, self._processes)
-            state = after.digest, joint.digest, taken.what, after.engine, after.model
+            owner = owner_of(after, self._processes)
+            state = after.digest, here, taken.what, after.engine, after.model
             if owner == self.number:
                 self._keep(state)
             elif after.digest not in self._told:
@@ -138,9 +141,9 @@ class _Owner:
         return word
 
 
-def owner_of(digest: Digest, processes: int) -> int:
-    """The number of the process that a state belongs to."""
-    return int.from_bytes(digest[:4], "big") % processes
+def owner_of(joint: Joint, processes: int) -> int:
+    """The number of the process that a state belongs to, with all that are one to the model."""
+    return hash(joint.model) % processes
 
 
 class ProcessDied(Exception):
@@ -177,9 +180,9 @@ class _Processes:
 
     def mail_of(self, first: Joint) -> list[list[bytes]]:
         """By process, the letter with which a search begins."""
-        state = first.digest, b"", "", first.engine, first.model
+        state = first.digest, NOWHERE, "", first.engine, first.model
         mail: list[list[bytes]] = [[] for _ in self._all]
-        mail[owner_of(first.digest, len(mail))].append(marshal.dumps([state]))
+        mail[owner_of(first, len(mail))].append(marshal.dumps([state]))
         return mail
 
     def level(self, mail: list[list[bytes]]) -> Iterator[_Word]:
@@ -195,14 +198,15 @@ class _Processes:
                     del busy[ready]
                 yield word
 
-    def way(self, at: Digest) -> Iterator[str]:
+    def way(self, at: Place) -> Iterator[str]:
         """The steps that have led to a state, the last one first."""
-        while at:
-            number = owner_of(at, len(self._all))
-            self._pipes[number].send(("origin", at))
+        while True:
+            digest, number = at
+            self._pipes[number].send(("origin", digest))
             at, what = self._hear(self._pipes[number], self._all[number])
-            if at:
-                yield what
+            if at == NOWHERE:
+                return
+            yield what
 
     def taken(self) -> dict[Values, int]:
         """The states of the model, and as bits the actions that were taken in each."""
@@ -239,10 +243,7 @@ def agree(
     """Follow every schedule of an instance; ends where the two part, or at the limit of states."""
     started = time.monotonic()
     product = Product(options)
-    try:
-        first = product.first()
-    except Disagreement as error:
-        return Agreement(disagreement=str(error))
+    first = product.first()
     result, before_s = Agreement(), _processor_s()
     with _Processes(processes, product) as owners:
         _search(owners, first, result, max_states, progress)
@@ -265,7 +266,7 @@ def _search(
 ) -> None:
     """Level by level, until nothing is new, the two part, or there are too many states."""
     mail = owners.mail_of(first)
-    parted: tuple[Digest, str] | None = None
+    parted: tuple[Place, str] | None = None
     going = True
     while going and not owners.stop.value:
         before, letters = result.states, list[list[bytes]]()
