@@ -19,7 +19,7 @@ from cleancut_conformance.agreement.mutants import (
     on_right_engine,
     on_wrong_engine,
 )
-from cleancut_conformance.agreement.product import Disagreement, Product
+from cleancut_conformance.agreement.product import Digest, Disagreement, Product
 from cleancut_conformance.agreement.wrong import WRONG
 from cleancut_conformance.agreement.wrong.elsewhere import NOT_OF_THE_ENGINE
 from cleancut_conformance.agreement.wrong.server import CASE_S, server
@@ -163,14 +163,20 @@ def walk(options: Options) -> tuple[int, int, str]:
 
     The words are empty if they do not part.
     """
-    product = Product(options)
+    product, seen = Product(options), set[Digest]()
     for number in range(WALKS):
         chosen, steps = Random(number), 0
         try:
             joint = product.first()
             while steps < WALK_STEPS and (taken := list(product.expand(joint))):
+                new = {each.after.digest: each.after for each in taken}
+                for digest in new.keys() - seen:
+                    product.check(new[digest])
+                seen |= new.keys()
                 what = chosen.choice(list(dict.fromkeys(each.what for each in taken)))
-                joint = chosen.choice([each for each in taken if each.what == what]).after
+                ways = [each.after for each in taken if each.what == what]
+                # The first transaction is one that nothing refuses: of the others there are many.
+                joint = ways[0] if chosen.random() < 0.5 else chosen.choice(ways)
                 steps += 1
         except Disagreement as error:
             return number + 1, steps, str(error)

@@ -177,6 +177,10 @@ class Product:
         told = frozen + marshal.dumps(model, MARSHAL_VERSION)
         return Joint(frozen, model, sha256(told).digest()[:16])
 
+    def check(self, joint: Joint) -> None:
+        """Raise Disagreement where the two are not in the same state, as `expand` does."""
+        self._compare(self.freezer.thaw(joint.engine), joint.model)
+
     def _compare(self, bench: Bench, model: Values) -> None:
         mine, theirs = abstract(bench, self.options), self._read(model)
         if name := parted(mine, theirs):
