@@ -123,6 +123,8 @@ class Bench:
     def take(self, step: Step, errno: str = "") -> Label | None:
         """Take a step; with an errno its request fails. Says what happened."""
         outcome: Outcome = None
+        jobs = self.state.jobs if errno else []
+        silent = {job.index for job in jobs if job.ending or job.io_status != "ok"}
         if step.io is not None:
             outcome = Failed(errno) if errno else self.disk.perform(step.io)
         label = self.engine.take(step, outcome)
@@ -138,7 +140,10 @@ class Bench:
             self.changed.pop(label.drive, None)
             if label.name.startswith("prepare_"):
                 self.changed[label.drive] = label.name.removeprefix("prepare_")
-        self.listen()
+        heard = self.listen()
+        if label is not None and label.name.startswith("fail_copy"):
+            told = any(isinstance(o, Event) and o.name == "BLOCK_JOB_ERROR" for o in heard)
+            assert told != (label.drive in silent), f"{label}: told by an event: {told}"
         return label
 
     def _check_io_status(self, drive: int, errno: str) -> None:
