@@ -23,6 +23,7 @@ from cleancut_conformance.agreement.wrong.table import MUTANTS
 from cleancut_conformance.cli import main
 from cleancut_model.explore import explore
 from cleancut_model.options import Options
+from cleancut_spec.jobs import Status
 
 SMALL = {
     "one drive": Options(1, 1, 2, 1, 1, monitor=True),
@@ -61,15 +62,15 @@ def test_what_is_counted() -> None:
     assert (found.model_states, found.model_steps) == (289, 663)
 
 
-#: `cleancut agree`, which `.ci/run` calls, follows them all; these take much of its time.
-LARGE = (
+#: `cleancut agree --all`, which `.ci/run` calls, follows them all; these take much of its time.
+LONG = (
     "core", "clusters", "stop", "grouped", "grouped-bitmaps", "incremental", "bitmap-always",
     "again", "top", "bitmap-actions", "client",
 )  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in INSTANCES if name not in LARGE])
+@pytest.mark.parametrize("name", [name for name in INSTANCES if name not in LONG])
 def test_every_schedule(name: str) -> None:
     is_the_same(INSTANCES[name])
 
@@ -222,6 +223,14 @@ def test_hidden_state_is_refused_by_name() -> None:
     freezer = Freezer([type(bench), *map(type, (bench.engine, bench.disk))], {})
     with pytest.raises(HiddenStateError, match="lambda"):
         freezer.freeze(bench.engine.current)
+
+
+def test_what_an_annotation_does_not_say_is_refused() -> None:
+    product = Product(SMALL["one drive"])
+    bench = product.freezer.thaw(product.first().engine)
+    bench.outcome = Status.RUNNING  # a StrEnum where a plain text should be
+    with pytest.raises(HiddenStateError, match="a Status is no plain value"):
+        product.freezer.freeze(bench)
 
 
 # ---- the command

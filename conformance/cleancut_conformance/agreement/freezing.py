@@ -116,10 +116,18 @@ def _call_of(function: Callable[..., Any], *arguments: Any) -> partial[Any]:
     return partial(function, *arguments)
 
 
+class _Packer(pickle.Pickler):
+    """Packs plain values only."""
+
+    def reducer_override(self, value: Any) -> Any:
+        """Asked of whatever is not plain: an attribute holds what its annotation does not say."""
+        raise HiddenStateError(f"a {type(value).__qualname__} is no plain value")
+
+
 def _packed(value: tuple[Any, ...]) -> bytes:
     """Plain values as bytes; without a memo, which would write equal ones in several ways."""
     buffer = io.BytesIO()
-    pickler = pickle.Pickler(buffer, 4)
+    pickler = _Packer(buffer, 4)
     pickler.fast = True
     pickler.dump(value)
     return buffer.getvalue()
@@ -235,9 +243,7 @@ class Freezer:
 
     def _values(self) -> tuple[Callable[..., list[Any]], Callable[..., list[Any]]]:
         """Write and read the values of a container."""
-        freezers, thawers = self._freeze, self._thaw
-
-        fixed = self._fixed
+        freezers, thawers, fixed = self._freeze, self._thaw, self._fixed
 
         def frozen(values: Iterable[Any], numbers: Numbers) -> list[Any]:
             return [

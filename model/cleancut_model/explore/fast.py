@@ -87,10 +87,9 @@ def _search(
     model: Elaborated, how: How, limits: Limits, progress: Progress | None
 ) -> dict[str, Any]:
     """What the search tells."""
-    source = source_of(model, how)
+    source, by_rows = source_of(model, how), how.by_rows(model.options)
     told: dict[str, Any] = {}
     for states, optimize in attempts(limits.states):
-        by_rows = how.by_rows(model.options)
         arguments = [str(states), str(limits.bytes), str(limits.seconds)]
         told = _attempt(source, how, by_rows, arguments, optimize, progress)
         if told["limit"] != STATES:
