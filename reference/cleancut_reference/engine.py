@@ -78,18 +78,19 @@ class Engine:
         """The next instant at which time alone enables a step; None if there is none."""
         return wake_ns(self.state)
 
-    def sources(self) -> list[Iterator[Step]]:
+    def sources(self) -> Iterator[Iterator[Step]]:
         """What can happen next, by who does it: the command, guests, jobs, groups of jobs."""
-        if self.state.shut_down:
-            return []
-        guests = [guest.steps(self.state, traffic) for traffic in self.state.graph.traffics]
-        jobs = [self._job_steps(job) for job in self.state.jobs]
-        groups = [ending.group_steps(self.state, group) for group in self.state.groups()]
-        others = [*guests, *jobs, *groups]
-        if self.state.graph.gated:
-            others = [pass_gates(self.state, steps) for steps in others]
-        rare = (part.steps(self.state) for part in (exports, devices, creating))
-        return [self._command_steps(), *rare, *others]
+        state = self.state
+        if state.shut_down:
+            return
+        yield self._command_steps()
+        for part in (exports, devices, creating):
+            yield part.steps(state)
+        guests = (guest.steps(state, traffic) for traffic in state.graph.traffics)
+        jobs = (self._job_steps(job) for job in state.jobs)
+        groups = (ending.group_steps(state, group) for group in state.groups())
+        others = chain(guests, jobs, groups)
+        yield from (pass_gates(state, steps) for steps in others) if state.graph.gated else others
 
     def _job_steps(self, job: Job) -> Iterator[Step]:
         yield from backup.steps(self.state, job)

@@ -40,7 +40,7 @@ class Machine:
 
     def step(self) -> bool:
         """Take one step; false if none is enabled."""
-        sources = self.engine.sources()
+        sources = list(self.engine.sources())
         if self._background is not None and self._background.busy:
             if self._take_answered(self._background):
                 return True

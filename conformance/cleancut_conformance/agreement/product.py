@@ -8,7 +8,7 @@ after it.
 
 import marshal
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from functools import cache
 from hashlib import sha256
 from operator import methodcaller
@@ -68,6 +68,18 @@ BY_LIST: Final = ("drain", "prepare", "commit", "rollback", "undrain", "reply", 
 #: What the model allows: by label and value, the numbers of actions and the states after them.
 Allowed = dict[tuple[Label, int | None], list[tuple[int, Values]]]
 
+
+class Ahead(NamedTuple):
+    """What the model allows in a state, sorted by who does it."""
+
+    allowed: Allowed
+    labels: frozenset[Label]
+    steps: frozenset[Label]  # of the engine, but for failures
+    errnos: dict[tuple[str, int | None, int | None], list[str]]  # by failure, drive and cluster
+    given: list[tuple[Label, int | None]]  # by the client or the guest
+    refused: list[list[Label]]  # by drive: commands that are not allowed
+
+
 Digest = bytes
 MARSHAL_VERSION: Final = 2  # later ones write equal values in several ways
 
@@ -120,8 +132,8 @@ def give(bench: Bench, label: Label, value: int | None) -> bool:
 
 
 def _as_listed(
-    wanted: set[Label], offered: set[Label], allowed: set[Label]
-) -> tuple[set[Label], set[Label]]:
+    wanted: Set[Label], offered: Set[Label], allowed: Set[Label]
+) -> tuple[Set[Label], Set[Label]]:
     """What remains to be compared where the transaction's list decides what comes next.
 
     To the model its actions may come in any order; that each of its steps is taken with some list
@@ -136,7 +148,7 @@ def _as_listed(
     }
     by_list = {label for label in wanted if label.name.startswith(BY_LIST)}
     if by_list & offered or refused:
-        wanted -= by_list - offered
+        wanted = wanted - (by_list - offered)
     return wanted, offered - refused
 
 
@@ -157,7 +169,7 @@ class Product:
         self._labels = [label._replace(request=None) for label in self.model.labels]
         self._commands = sorted({label.name for label in self.model.labels} & COMMANDS.keys())
         self._read = cache(self.model.read)
-        self._allowed = cache(self._successors)
+        self._ahead = cache(self._what_is_ahead)
 
     def first(self) -> Joint:
         """Both at the beginning."""
@@ -171,6 +183,26 @@ class Product:
             key = labels[number], arguments[number].get("v")
             found.setdefault(key, []).append((number, after))
         return found
+
+    def _what_is_ahead(self, state: Values) -> Ahead:
+        allowed = self._successors(state)
+        labels = frozenset(label for label, _ in allowed)
+        by_client = {label for label in labels if STEPS[label.name].by_client}
+        failures = {label for label in labels - by_client if label.name.startswith("fail_")}
+        errnos: dict[tuple[str, int | None, int | None], list[str]] = {}
+        for label, _ in allowed:
+            if label in failures:
+                errnos.setdefault(label[:3], []).append(label.errno or "EIO")
+        drives = range(self.options.drives)
+        commands = [[Label(name, drive) for name in self._commands] for drive in drives]
+        return Ahead(
+            allowed,
+            labels,
+            labels - by_client - failures,
+            errnos,
+            [(label, value) for label, value in allowed if label in by_client],
+            [[label for label in of_drive if label not in labels] for of_drive in commands],
+        )
 
     def _joint(self, bench: Bench, model: Values) -> Joint:
         frozen = self.freezer.freeze(bench)
@@ -206,50 +238,44 @@ class Product:
         thawed = self.freezer.open(joint.engine)
         bench: Bench = thawed.state
         self._compare(bench, joint.model)
-        allowed = self._allowed(joint.model)
+        ahead = self._ahead(joint.model)
         steps = bench.steps()
-        self._compare_offers(steps, allowed.keys())
+        self._compare_offers(steps, ahead)
         idle = bench.engine.current is None
         if idle and bench.connected:
-            self._check_refusals(joint, thawed, {label for label, _ in allowed})
+            self._check_refusals(joint, thawed, ahead)
         for step in steps:
-            for errno in self._outcomes(step, allowed):
+            for errno in self._outcomes(step, ahead):
                 yield from self._step(joint, thawed.fresh(), step, errno)
-        for label, value in allowed:
-            if not STEPS[label.name].by_client or not (idle or label.name in AT_ANY_TIME):
+        for label, value in ahead.given:
+            if not (idle or label.name in AT_ANY_TIME):
                 continue
             if label.name == "begin":
                 yield from self._begin(joint, thawed)
             else:
                 yield from self._client(joint, thawed.fresh(), label, value)
 
-    def _compare_offers(self, steps: list[Step], allowed: Any) -> None:
-        labels = (step.label for step in steps if step.label is not None)
-        offered = {label for label in labels if not STEPS[label.name].by_client}
-        wanted = {
-            label
-            for label, _ in allowed
-            if not STEPS[label.name].by_client and not label.name.startswith("fail_")
+    def _compare_offers(self, steps: list[Step], ahead: Ahead) -> None:
+        labels = {step.label for step in steps}
+        offered: Set[Label] = {
+            label for label in labels if label and not STEPS[label.name].by_client
         }
-        if any(step.label is None for step in steps):  # what it delays is offered after it
-            wanted &= offered
+        wanted: Set[Label] = ahead.steps
+        if None in labels:  # what it delays is offered after it
+            wanted = wanted & offered
         if self.options.changes or self.options.other:
-            wanted, offered = _as_listed(wanted, offered, {label for label, _ in allowed})
+            wanted, offered = _as_listed(wanted, offered, ahead.labels)
         if offered != wanted:
             only = [f"only the engine offers {label}" for label in sorted(offered - wanted)]
             only += [f"only the model allows {label}" for label in sorted(wanted - offered)]
             raise Disagreement("; ".join(only))
 
-    def _outcomes(self, step: Step, allowed: Any) -> Iterator[str]:
+    def _outcomes(self, step: Step, ahead: Ahead) -> list[str]:
         """Success, and each errno with which the model lets this step fail."""
-        yield ""
         if step.label is None or step.io is None or step.io.op not in CAN_FAIL:
-            return
-        failure = f"fail_{step.label.name}"
-        for label, _ in allowed:
-            same = (label.name, label.drive) == (failure, step.label.drive)
-            if same and label.cluster == step.label.cluster:
-                yield label.errno or "EIO"
+            return [""]
+        failure = f"fail_{step.label.name}", step.label.drive, step.label.cluster
+        return ["", *ahead.errnos.get(failure, ())]
 
     def _step(self, joint: Joint, bench: Bench, step: Step, errno: str) -> Iterator[Taken]:
         label = bench.take(step, errno)
@@ -282,7 +308,7 @@ class Product:
         self, joint: Joint, bench: Bench, label: Label, value: int | None
     ) -> Iterator[Taken]:
         """The pairs after a step; of several copies at once each may be the one that steps."""
-        found = self._allowed(joint.model).get((label, value), [])
+        found = self._ahead(joint.model).allowed.get((label, value), [])
         if not found:
             raise Disagreement(f"the engine does {label}, and the model does not allow it")
         what = f"{label}" if value is None else f"{label} v{value}"
@@ -297,16 +323,14 @@ class Product:
         if not same:
             raise Disagreement(f"{what}: the engine is in none of the states that the model allows")
 
-    def _check_refusals(self, joint: Joint, thawed: Thawed, allowed: set[Label]) -> None:
+    def _check_refusals(self, joint: Joint, thawed: Thawed, ahead: Ahead) -> None:
         """What the model does not allow the client, the engine refuses, and stays as it is."""
         bench: Bench = thawed.fresh()
-        refused = []
-        for drive in range(self.options.drives):
-            job = bench.job(drive)
-            if job is not None and job.ending:
-                continue  # what is told to end may be told so again
-            refused += [Label(name, drive) for name in self._commands]
-        refused = [label for label in refused if label not in allowed]
+        ending = {job.index for job in bench.state.jobs if job.ending}
+        refused: list[Label] = []
+        for drive, labels in enumerate(ahead.refused):
+            if drive not in ending:  # what is told to end may be told so again
+                refused += labels
         for label in refused:
             if give(bench, label, None):
                 raise Disagreement(f"the engine accepts {label}, the model does not allow it")
