@@ -1,5 +1,7 @@
 """What single commands do, on the engine alone: cases found by other tests, and corners."""
 
+import gc
+
 import pytest
 
 from cleancut_conformance.judge.shapes import return_fault
@@ -101,6 +103,26 @@ def test_refused_arguments(arguments: dict[str, object], desc: str) -> None:
     harness.run()
     assert harness.replies() == [{"error": {"class": "GenericError", "desc": desc}}]
     assert harness.files == {}
+
+
+def test_what_is_refused_leaves_nothing_behind() -> None:
+    """Found by profiling: an error's traceback held in a circle all frames that had called."""
+    harness = Harness([8], SMALL)
+
+    def refuse() -> None:
+        harness.execute("block-job-pause", device="d0")
+        harness.run()
+
+    refuse()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            refuse()
+        assert gc.collect() == 0, "what is refused is kept until it is collected"
+    finally:
+        gc.enable()
+    assert all("error" in reply for reply in harness.replies())
 
 
 def test_an_ignored_error_is_retried_after_a_delay() -> None:

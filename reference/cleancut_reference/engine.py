@@ -43,7 +43,8 @@ class Engine:
 
     state: State
     current: Transaction | Wait | Procedure | None = field(default=None, init=False)
-    _request: Request = field(default_factory=dict, init=False)
+    _asked: str = field(default="", init=False)  # the name of the command under way
+    _id: tuple[Any, ...] = field(default=(), init=False)  # which the client has given it, if any
     _unheard: bool = field(default=False, init=False)  # nobody waits for the command's answer
     _queue: deque[tuple[Request, Any]] = field(default_factory=deque, init=False)
 
@@ -55,7 +56,8 @@ class Engine:
         """
         if answer is None and "exec-oob" in request:
             result = self._result(request["exec-oob"], request)
-            self.state.outbox.append(_reply_to(self.state, request, result))
+            name = str(request.get("execute"))
+            self.state.outbox.append(_reply_to(self.state, name, _id_of(request), result))
         else:
             self._queue.append((request, answer))
 
@@ -126,10 +128,11 @@ class Engine:
         label = Label("begin") if begins else None
 
         def run(_: Outcome) -> Label | None:
-            self._request, result = self._queue.popleft()
-            self._unheard, before = self._request is _HOST_SIGNAL, len(self.state.outbox)
+            request, result = self._queue.popleft()
+            self._asked, self._id = str(request.get("execute")), _id_of(request)
+            self._unheard, before = request is _HOST_SIGNAL, len(self.state.outbox)
             if result is None:
-                result = self._execute(self._request)
+                result = self._execute(request)
             if isinstance(result, Generator):
                 result = Procedure(result)
             if isinstance(result, Transaction | Wait | Procedure):
@@ -159,7 +162,7 @@ class Engine:
             check_arguments(name, arguments, profile)
             return COMMANDS[name](self.state, arguments)
         except QmpError as error:
-            return error
+            return error.with_traceback(None)  # which would hold on to all that called
 
     @cites("QMP-ALIVE-1")
     def settle(self) -> None:
@@ -172,21 +175,28 @@ class Engine:
 
     def _reply(self, result: Any, at: int | None = None) -> None:
         """Answer the request; `at` is the answer's place among what is to be sent, if not last."""
-        request, self._request = self._request, {}
+        name, request_id = self._asked, self._id
+        self._asked, self._id = "", ()
         if self._unheard:
             self._unheard = False
             return
         outbox = self.state.outbox
-        outbox.insert(len(outbox) if at is None else at, _reply_to(self.state, request, result))
+        reply = _reply_to(self.state, name, request_id, result)
+        outbox.insert(len(outbox) if at is None else at, reply)
+
+
+def _id_of(request: Request) -> tuple[Any, ...]:
+    """What the client calls its request; empty if it does not say."""
+    return (request["id"],) if "id" in request else ()
 
 
 @cites("QMP-ID-1")
-def _reply_to(state: State, request: Request, result: Any) -> Reply:
+def _reply_to(state: State, name: str, request_id: tuple[Any, ...], result: Any) -> Reply:
     body: dict[str, Any]
     if isinstance(result, QmpError):
         body = {"error": error_body(state.profile, result)}
     else:
-        body = {"return": returned(state, str(request.get("execute")), result)}
-    if "id" in request:
-        body["id"] = request["id"]
+        body = {"return": returned(state, name, result)}
+    if request_id:
+        body["id"] = request_id[0]
     return Reply(body)

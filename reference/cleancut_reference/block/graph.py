@@ -224,9 +224,11 @@ class Graph:
                     needs, holder = used_by(writer, child), used_by(parent, child)
                     raise errors.permission_conflict(child.name, "write", needs, holder)
 
-    def block(self, node: Node, reason: str, owner: object) -> None:
-        """From now on commands on the node are refused for this reason."""
-        node.blockers.append(Blocker(reason, owner))
+    def block(self, nodes: list[Node], reason: str, owner: object) -> None:
+        """From now on commands on these nodes are refused for this reason."""
+        blocker = Blocker(reason, owner)
+        for node in nodes:
+            node.blockers.append(blocker)
 
     def unblock(self, owner: object) -> None:
         """Take back all that this owner has blocked."""

@@ -19,8 +19,8 @@ def attach(graph: Graph, job: Job) -> None:
         job=job,
     )
     graph.insert_filter(job.filter)
-    for node in (job.filter, job.target):
-        graph.block(node, "block device is in use by block job: backup", job)
+    both = [job.filter, job.target]
+    graph.block(both, "block device is in use by block job: backup", job)
 
 
 def detach(graph: Graph, job: Job) -> None:

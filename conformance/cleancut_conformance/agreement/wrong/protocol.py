@@ -13,7 +13,7 @@ def loses_ids() -> None:
     right = engine.Engine._reply
 
     def wrong(self: engine.Engine, result: Any) -> None:
-        self._request = {}
+        self._id = ()
         right(self, result)
 
     replace(engine.Engine, "_reply", wrong)
