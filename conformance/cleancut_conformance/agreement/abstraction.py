@@ -221,9 +221,9 @@ def _guest(found: dict[str, Any], bench: Bench, request: GuestRequest | None) ->
 def _copies(found: dict[str, Any], job: Job | None, workers: int) -> None:
     told = [_copy(copy) for copy in job.in_flight] if job else []
     told += [("B_IDLE", 0, 0)] * (workers - len(told))
-    for place, name in enumerate(("b", "bc", "bbuf")):
-        row = [copy[place] for copy in sorted(told)]
-        found[name].append(row if workers > 1 else row[0])
+    rows = zip(*sorted(told), strict=True)
+    for name, row in zip(COPIES, rows, strict=True):
+        found[name].append(list(row) if workers > 1 else row[0])
 
 
 def _copy(copy: Copy) -> tuple[str, int, int]:

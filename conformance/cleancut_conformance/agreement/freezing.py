@@ -62,6 +62,7 @@ class Thawed:
 
     state: Any
     kept: Kept
+    _spare: dict[type, list[Any]]
     _lent: bool = False
 
     def fresh(self) -> Any:
@@ -75,10 +76,18 @@ class Thawed:
         self._lent = True
         return self.state
 
+    def give_up(self) -> None:
+        """The state is not wanted any more: what it is made of becomes part of others."""
+        for made in self.kept:
+            self._spare[type(made)].append(made)
+        self.kept = Kept()
+
     def is_unchanged(self) -> bool:
-        """Whether it is sure that nothing has happened to the state."""
+        """Whether it is sure that nothing has happened to the state: it need not be put back."""
         unchanged = all(same(made, values) for _, same, made, values in self.kept.as_read)
-        return unchanged and not any(self.kept.empty)
+        unchanged = unchanged and not any(self.kept.empty)
+        self._lent = self._lent and not unchanged
+        return unchanged
 
 
 def _refill(made: Any, content: Any) -> None:
@@ -199,6 +208,7 @@ class Freezer:
         self._ignored, self._constant = ignored, constant
         self._members: list[list[Any]] = []
         self._fixed: Numbers = {}  # how objects are written of which there is but one
+        self._spare: dict[type, list[Any]] = {each: [] for each in classes}
         self._freeze: dict[type, Freeze] = _Known()
         self._thaw: list[Thaw] = [lambda t, k: k[t[1]]]
         self._write_all, self._read_all = self._values()
@@ -206,7 +216,11 @@ class Freezer:
             self._freeze[kind] = write
             self._thaw.append(read)
         self._thaw.append(lambda t, k: self._members[t[1]][t[2]])
-        self._names = frozenset(each.__name__ for each in classes)
+        self._kinds: dict[str, str] = {}  # of the classes, by their names
+        for each in classes:
+            written = "one of few" if each in constant or issubclass(each, enum.Enum) else "object"
+            several = self._kinds.setdefault(each.__name__, written) != written
+            self._kinds[each.__name__] = "either" if several else written
         for each in classes:
             self._register(each)
 
@@ -221,7 +235,7 @@ class Freezer:
     def open(self, frozen: bytes) -> Thawed:
         """The same, of a state that is to be put back to what it was."""
         value, kept = pickle.loads(frozen), Kept()
-        return Thawed(self._thaw[value[0]](value, kept), kept)
+        return Thawed(self._thaw[value[0]](value, kept), kept, self._spare)
 
     def _containers(self) -> Iterator[tuple[type, Freeze, Thaw]]:
         """What is no class of the package, in the order of the tags."""
@@ -297,12 +311,12 @@ class Freezer:
 
     def _read_named(self, frozen: Any, kept: Kept) -> dict[str, Any]:
         thawers, half = self._thaw, len(frozen) // 2 + 1
-        values = [thawers[v[0]](v, kept) for v in frozen[half:]]
+        values = [thawers[v[0]](v, kept) if v[0] else kept[v[1]] for v in frozen[half:]]
         return dict(zip(frozen[1:half], values, strict=True))
 
     def _read_objects(self, frozen: Any, kept: Kept) -> list[Any]:
         thawers = self._thaw
-        return [thawers[v[0]](v, kept) for v in frozen[1:]]
+        return [thawers[v[0]](v, kept) if v[0] else kept[v[1]] for v in frozen[1:]]
 
     def _thaw_set(self, frozen: Any, kept: Kept) -> set[Any]:
         content = set(self._read_all(frozen, kept))
@@ -311,6 +325,8 @@ class Freezer:
         return made
 
     def _thaw_deque(self, frozen: Any, kept: Kept) -> deque[Any]:
+        if len(frozen) == 1:
+            return _empty(deque(), kept)
         content = self._read_all(frozen, kept)
         made = deque(content)
         kept.as_read.append((_line_up, _is_lined_up, made, content))
@@ -338,6 +354,8 @@ class Freezer:
             "freezers": self._freeze,
             "thawers": self._thaw,
             "freeze_list": self._freeze[list],
+            "freeze_tuple": self._freeze[tuple],
+            "freeze_deque": self._freeze[deque],
             "freeze_dict": self._freeze[dict],
             "freeze_objects": self._freeze_objects,
             "freeze_named": self._freeze_named,
@@ -347,10 +365,11 @@ class Freezer:
             "read_named": self._read_named,
             "read_plain": _read_plain,
             "reset": reset,
+            "spare": self._spare[each],
         }
-        freeze, thaw = functions_of(each, tag, kept, self._names, space)
+        freeze, thaw = functions_of(each, tag, kept, self._kinds, space)
         if each in self._constant:
-            freeze, thaw = _keep(freeze, thaw, self._fixed)
+            freeze, thaw = _keep(freeze, thaw, tag, self._fixed)
         self._freeze[each] = freeze
         self._thaw.append(thaw)
 
@@ -362,9 +381,10 @@ class Freezer:
             return (tag, self._freeze[dict](vars(value), numbers))
 
         def thaw(frozen: Any, kept: Kept) -> Any:
-            made = each.__new__(each)
+            made = self._spare[each].pop() if self._spare[each] else each.__new__(each)
             kept.append(made)
             content = self._thaw_dict(frozen[1], kept)
+            vars(made).clear()
             vars(made).update(content)
             kept.as_read.append((_put_back, _is_in_order, vars(made), content))
             return made
@@ -373,17 +393,20 @@ class Freezer:
         self._thaw.append(thaw)
 
 
-def _keep(freeze: Freeze, thaw: Thaw, fixed: Numbers) -> tuple[Freeze, Thaw]:
-    """The same for objects of which equal ones are kept, once read, as one object."""
-    kept_ones: dict[Any, Any] = {}
+def _keep(freeze: Freeze, thaw: Thaw, tag: int, fixed: Numbers) -> tuple[Freeze, Thaw]:
+    """The same for objects of which equal ones are kept, once read, as one object.
+
+    They are written as bytes, which are not looked into where the object is known.
+    """
+    kept_ones: dict[bytes, Any] = {}
 
     def freeze_kept(value: Any, numbers: Numbers) -> Any:
-        return freeze(value, {})
+        return tag, _packed(freeze(value, {}))
 
     def thaw_kept(frozen: Any, kept: Kept) -> Any:
-        found = kept_ones.get(frozen)
+        found = kept_ones.get(frozen[1])
         if found is None:
-            found = kept_ones[frozen] = thaw(frozen, Kept())
+            found = kept_ones[frozen[1]] = thaw(pickle.loads(frozen[1]), Kept())
             fixed[id(found)] = frozen
         return found
 

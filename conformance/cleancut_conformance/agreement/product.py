@@ -8,8 +8,7 @@ after it.
 
 import marshal
 import traceback
-from collections.abc import Callable, Iterator, Set
-from functools import cache
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from operator import methodcaller
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import cleancut_reference
 import cleancut_spec
 from cleancut_conformance.agreement.abstraction import abstract, parted
+from cleancut_conformance.agreement.allowed import Allowed, ModelSide, parted_offers
 from cleancut_conformance.agreement.beginnings import beginnings
 from cleancut_conformance.agreement.bench import Bench, build
 from cleancut_conformance.agreement.freezing import (
@@ -26,8 +26,8 @@ from cleancut_conformance.agreement.freezing import (
     classes_of,
 )
 from cleancut_conformance.agreement.tiny_disk import TinyDisk
-from cleancut_conformance.client_steps import COMMANDS, command_of
-from cleancut_model.compiled import Compiled, Values, compile_model
+from cleancut_conformance.client_steps import command_of
+from cleancut_model.compiled import Values
 from cleancut_model.options import Options
 from cleancut_reference.block.request import Blueprint, Op, Opened
 from cleancut_reference.block.traffic import GuestRequest
@@ -37,7 +37,7 @@ from cleancut_reference.state import Options as Sizes
 from cleancut_reference.state import State
 from cleancut_reference.step import Step
 from cleancut_spec.profiles import DEFAULT
-from cleancut_spec.schedule import STEPS, Label
+from cleancut_spec.schedule import Label
 
 #: What tells states apart that go on alike, and what it is instead: numbers of requests, a cache of
 #: a position, what was heard.
@@ -61,24 +61,6 @@ CAN_FAIL: Final = (Op.READ, Op.WRITE, Op.OPEN)
 #: What an engine raises that goes wrong, besides its own assertions.
 FAULTS: Final = (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, TypeError,
                  ValueError)  # fmt: skip
-
-#: Steps of the transaction, which come in the order of its list.
-BY_LIST: Final = ("drain", "prepare", "commit", "rollback", "undrain", "reply", "refuse")
-
-#: What the model allows: by label and value, the numbers of actions and the states after them.
-Allowed = dict[tuple[Label, int | None], list[tuple[int, Values]]]
-
-
-class Ahead(NamedTuple):
-    """What the model allows in a state, sorted by who does it."""
-
-    allowed: Allowed
-    labels: frozenset[Label]
-    steps: frozenset[Label]  # of the engine, but for failures
-    errnos: dict[tuple[str, int | None, int | None], list[str]]  # by failure, drive and cluster
-    given: list[tuple[Label, int | None]]  # by the client or the guest
-    refused: list[list[Label]]  # by drive: commands that are not allowed
-
 
 Digest = bytes
 MARSHAL_VERSION: Final = 2  # later ones write equal values in several ways
@@ -131,34 +113,15 @@ def give(bench: Bench, label: Label, value: int | None) -> bool:
     return bench.command(command, **arguments)
 
 
-def _as_listed(
-    wanted: Set[Label], offered: Set[Label], allowed: Set[Label]
-) -> tuple[Set[Label], Set[Label]]:
-    """What remains to be compared where the transaction's list decides what comes next.
-
-    To the model its actions may come in any order; that each of its steps is taken with some list
-    is seen in the end. A step of a bitmap action that the model does not allow is to be refused,
-    and so is an `abort`.
-    """
-    refused = {
-        label
-        for label in offered - wanted
-        if (label.name.startswith("prepare_") and Label("fail_bitmap", label.drive) in allowed)
-        or (label.name == "fail_other" and label in allowed)
-    }
-    by_list = {label for label in wanted if label.name.startswith(BY_LIST)}
-    if by_list & offered or refused:
-        wanted = wanted - (by_list - offered)
-    return wanted, offered - refused
-
-
 class Product:
     """Both sides of an instance."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.refusals = 0  # commands that both refuse
-        self.model: Compiled = compile_model(options)
+        self._theirs = ModelSide(options)
+        self.model = self._theirs.model
+        self._by_list = options.changes or options.other
         classes = [
             *classes_of(cleancut_reference),
             *classes_of(cleancut_spec),
@@ -166,43 +129,10 @@ class Product:
             TinyDisk,
         ]
         self.freezer = Freezer(classes, IGNORED, CONSTANT)
-        self._labels = [label._replace(request=None) for label in self.model.labels]
-        self._commands = sorted({label.name for label in self.model.labels} & COMMANDS.keys())
-        self._read = cache(self.model.read)
-        self._ahead = cache(self._what_is_ahead)
 
     def first(self) -> Joint:
         """Both at the beginning."""
         return self._joint(build(self.options), self.model.initial)
-
-    def _successors(self, state: Values) -> Allowed:
-        """By label and value; of several copies at once the labels do not say which one steps."""
-        arguments, labels = self.model.arguments, self._labels
-        found: Allowed = {}
-        for number, after in self.model.successors(state):
-            key = labels[number], arguments[number].get("v")
-            found.setdefault(key, []).append((number, after))
-        return found
-
-    def _what_is_ahead(self, state: Values) -> Ahead:
-        allowed = self._successors(state)
-        labels = frozenset(label for label, _ in allowed)
-        by_client = {label for label in labels if STEPS[label.name].by_client}
-        failures = {label for label in labels - by_client if label.name.startswith("fail_")}
-        errnos: dict[tuple[str, int | None, int | None], list[str]] = {}
-        for label, _ in allowed:
-            if label in failures:
-                errnos.setdefault(label[:3], []).append(label.errno or "EIO")
-        drives = range(self.options.drives)
-        commands = [[Label(name, drive) for name in self._commands] for drive in drives]
-        return Ahead(
-            allowed,
-            labels,
-            labels - by_client - failures,
-            errnos,
-            [(label, value) for label, value in allowed if label in by_client],
-            [[label for label in of_drive if label not in labels] for of_drive in commands],
-        )
 
     def _joint(self, bench: Bench, model: Values) -> Joint:
         frozen = self.freezer.freeze(bench)
@@ -213,10 +143,15 @@ class Product:
         """Raise Disagreement where the two are not in the same state, as `expand` does."""
         self._compare(self.freezer.thaw(joint.engine), joint.model)
 
+    def _parted(self, bench: Bench, model: Values) -> str:
+        """The variable of which both tell something else, in words."""
+        mine, theirs = abstract(bench, self.options), self._theirs.read(model)
+        name = parted(mine, theirs)
+        return name and f"{name} is {mine[name]} in the engine, {theirs[name]} in the model"
+
     def _compare(self, bench: Bench, model: Values) -> None:
-        mine, theirs = abstract(bench, self.options), self._read(model)
-        if name := parted(mine, theirs):
-            raise Disagreement(f"{name} is {mine[name]} in the engine, {theirs[name]} in the model")
+        if words := self._parted(bench, model):
+            raise Disagreement(words)
         if misled := bench.misled():
             raise Disagreement(misled)
 
@@ -238,44 +173,32 @@ class Product:
         thawed = self.freezer.open(joint.engine)
         bench: Bench = thawed.state
         self._compare(bench, joint.model)
-        ahead = self._ahead(joint.model)
+        allowed = self._theirs.allowed(joint.model)
         steps = bench.steps()
-        self._compare_offers(steps, ahead)
+        offered = {step.label for step in steps}
+        if words := parted_offers(offered, allowed, by_list=self._by_list):
+            raise Disagreement(words)
         idle = bench.engine.current is None
         if idle and bench.connected:
-            self._check_refusals(joint, thawed, ahead)
+            self._check_refusals(joint, thawed, allowed)
         for step in steps:
-            for errno in self._outcomes(step, ahead):
+            for errno in self._outcomes(step, allowed):
                 yield from self._step(joint, thawed.fresh(), step, errno)
-        for label, value in ahead.given:
+        for label, value in allowed.given:
             if not (idle or label.name in AT_ANY_TIME):
                 continue
             if label.name == "begin":
                 yield from self._begin(joint, thawed)
             else:
                 yield from self._client(joint, thawed.fresh(), label, value)
+        thawed.give_up()
 
-    def _compare_offers(self, steps: list[Step], ahead: Ahead) -> None:
-        labels = {step.label for step in steps}
-        offered: Set[Label] = {
-            label for label in labels if label and not STEPS[label.name].by_client
-        }
-        wanted: Set[Label] = ahead.steps
-        if None in labels:  # what it delays is offered after it
-            wanted = wanted & offered
-        if self.options.changes or self.options.other:
-            wanted, offered = _as_listed(wanted, offered, ahead.labels)
-        if offered != wanted:
-            only = [f"only the engine offers {label}" for label in sorted(offered - wanted)]
-            only += [f"only the model allows {label}" for label in sorted(wanted - offered)]
-            raise Disagreement("; ".join(only))
-
-    def _outcomes(self, step: Step, ahead: Ahead) -> list[str]:
+    def _outcomes(self, step: Step, allowed: Allowed) -> list[str]:
         """Success, and each errno with which the model lets this step fail."""
         if step.label is None or step.io is None or step.io.op not in CAN_FAIL:
             return [""]
         failure = f"fail_{step.label.name}", step.label.drive, step.label.cluster
-        return ["", *ahead.errnos.get(failure, ())]
+        return ["", *allowed.errnos.get(failure, ())]
 
     def _step(self, joint: Joint, bench: Bench, step: Step, errno: str) -> Iterator[Taken]:
         label = bench.take(step, errno)
@@ -308,27 +231,28 @@ class Product:
         self, joint: Joint, bench: Bench, label: Label, value: int | None
     ) -> Iterator[Taken]:
         """The pairs after a step; of several copies at once each may be the one that steps."""
-        found = self._ahead(joint.model).allowed.get((label, value), [])
-        if not found:
+        move = self._theirs.allowed(joint.model).moves.get((label, value))
+        if move is None:
             raise Disagreement(f"the engine does {label}, and the model does not allow it")
-        what = f"{label}" if value is None else f"{label} v{value}"
         same = 0
-        for number, after in found:
-            if len(found) > 1 and parted(abstract(bench, self.options), self._read(after)):
+        for number, after, broken in move.outcomes:
+            if len(move.outcomes) > 1 and self._parted(bench, after):
                 continue
-            if broken := self.model.broken_step(number, joint.model):
+            if broken:
                 raise Disagreement(f"the model's own claim {broken} breaks at {label}")
-            yield Taken(what, number, self._joint(bench, after), alike=same > 0)
+            yield Taken(move.what, number, self._joint(bench, after), alike=same > 0)
             same += 1
         if not same:
-            raise Disagreement(f"{what}: the engine is in none of the states that the model allows")
+            raise Disagreement(
+                f"{move.what}: the engine is in none of the states that the model allows"
+            )
 
-    def _check_refusals(self, joint: Joint, thawed: Thawed, ahead: Ahead) -> None:
+    def _check_refusals(self, joint: Joint, thawed: Thawed, allowed: Allowed) -> None:
         """What the model does not allow the client, the engine refuses, and stays as it is."""
         bench: Bench = thawed.fresh()
         ending = {job.index for job in bench.state.jobs if job.ending}
         refused: list[Label] = []
-        for drive, labels in enumerate(ahead.refused):
+        for drive, labels in enumerate(allowed.refused):
             if drive not in ending:  # what is told to end may be told so again
                 refused += labels
         for label in refused:

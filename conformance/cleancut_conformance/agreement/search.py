@@ -5,6 +5,7 @@ state that another process reaches is sent to it once; the parent passes such le
 """
 
 import contextlib
+import gc
 import marshal
 import multiprocessing
 import os
@@ -227,6 +228,7 @@ class _Processes:
 
 def _run(owner: _Owner, pipes: list[tuple[Connection, Connection]]) -> None:
     """A process; Ctrl-C is the parent's business, which ends this one."""
+    gc.freeze()  # what was there before the search is not looked through again and again
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number, (theirs, its) in enumerate(pipes):

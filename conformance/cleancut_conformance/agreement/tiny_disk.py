@@ -1,6 +1,7 @@
 """A disk of a few bytes, which answers the engine's requests at once."""
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import groupby
 
 from cleancut_reference.block.request import Blueprint, DiskRequest, Op, Opened, Outcome
@@ -28,10 +29,7 @@ class TinyDisk:
 
     def clusters(self, image: str, cluster_bytes: int) -> list[int]:
         """What each cluster of an image holds; a torn one is an error of the engine."""
-        content = self.content[image]
-        cells = [content[at : at + cluster_bytes] for at in range(0, len(content), cluster_bytes)]
-        assert all(cell.count(cell[0]) == len(cell) for cell in cells), "a torn cluster"
-        return [cell[0] for cell in cells]
+        return list(_clusters(self.content[image], cluster_bytes))
 
     def perform(self, request: DiskRequest) -> Outcome:
         """What a disk without fault answers."""
@@ -97,6 +95,13 @@ class TinyDisk:
             opened = replace(below, name=blueprint.name, driver="raw", identity="")
         self.images[blueprint.name] = name
         return replace(opened, children=children)
+
+
+@cache
+def _clusters(content: bytes, cluster_bytes: int) -> tuple[int, ...]:
+    cells = [content[at : at + cluster_bytes] for at in range(0, len(content), cluster_bytes)]
+    assert all(cell.count(cell[0]) == len(cell) for cell in cells), "a torn cluster"
+    return tuple(cell[0] for cell in cells)
 
 
 def _with(content: bytes, offset_bytes: int, data: bytes) -> bytes:
