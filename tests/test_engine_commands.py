@@ -201,3 +201,22 @@ def test_a_target_stands_on_its_source_and_not_on_the_filter_above_it() -> None:
     harness.execute("blockdev-del", node_name="n")
     harness.run()
     assert all("return" in reply for reply in harness.replies()) and not harness.leaked()
+
+
+@pytest.mark.parametrize("mode", ["always", "on-success", "never"])
+def test_what_is_taken_back_leaves_exactly_the_bits_that_there_were(mode: str) -> None:
+    """Also where the bitmap is finer than what the job copies at once: QEMU sets them all."""
+    harness = Harness([1 << 17])
+    harness.execute("block-dirty-bitmap-add", node="d0", name="b", granularity=512)
+    harness.run()
+    harness.write(0, 4096, b"x" * 512)
+    harness.run()
+    data = {"sync": "bitmap", "bitmap": "b", "bitmap-mode": mode}
+    harness.execute(
+        "transaction", actions=[backup_action("d0", **data), {"type": "abort", "data": {}}]
+    )
+    harness.run()
+    assert "error" in harness.replies()[-1]
+    root = harness.state.graph.find("d0")
+    (bitmap,) = root.bitmaps
+    assert bitmap.runs() == [(4096, 4096 + 512)]

@@ -25,6 +25,7 @@ TRACES = sorted(path for folder in FOLDERS for path in folder.glob("*/*.jsonl"))
 
 #: Traces in which QEMU breaks a clause, with the clause.
 DEFECTS = {
+    "bitmaps_taken-back": {"BITMAP-KEEP-1"},
     "err_transaction": {"QMP-ALIVE-1"},
     "err_transaction_1": {"QMP-ALIVE-1"},
     "transaction_keeps-existing-targets": {"TX-KEEP-1"},

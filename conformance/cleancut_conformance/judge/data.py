@@ -29,6 +29,7 @@ class Backup:
     cut: Cut
     before: Image | None  # what the target held when last looked at; None: no such file
     sync: str = "full"
+    earlier: Backup | None = None  # one that has written to the target since it was looked at
     completed: bool = False
     may_break: bool = False  # a copy that fails breaks the backup and not the guest's write
     failed: bool = False
@@ -43,6 +44,13 @@ class Backup:
     def needs_all(self) -> bool:
         """Whether each cluster is to be saved before a guest changes it."""
         return self.copies_all or self.sync == "none"
+
+    def since_seen(self) -> Iterator[Backup]:
+        """The backups that have written to the target since it was looked at, newest first."""
+        each = self.earlier
+        while each is not None:
+            yield each
+            each = each.earlier
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,7 @@ class Data:
     jobs: dict[str, Backup] = field(default_factory=dict)  # job id -> newest backup
     first_seen: dict[str, Image | None] = field(default_factory=dict)
     seen: dict[str, Image | None] = field(default_factory=dict)
+    unseen: dict[str, Backup] = field(default_factory=dict)  # by target: the last one since then
     ends: dict[str, End] = field(default_factory=dict)  # job id -> how its last job has ended
     exact: bool = False  # the records stand in the order in which things happened
 
@@ -133,7 +142,8 @@ class Data:
             plain = data.get("format", "raw") == "raw"  # another has to be read by its own tools
             if drive in self.oracle.first and path and plain:
                 sync = str(data.get("sync"))
-                backup = Backup(drive, path, cut, self.seen.get(path), sync)
+                before, earlier = self.seen.get(path), self.unseen.get(path)
+                backup = self.unseen[path] = Backup(drive, path, cut, before, sync, earlier)
                 backup.may_break = data.get("on-cbw-error") == "break-snapshot"
                 self.backups[path] = backup
                 job_id = job_id_of(data)
@@ -185,6 +195,7 @@ class Data:
             yield from self._target(self.backups[path], content)
         self.first_seen.setdefault(path, content)
         self.seen[path] = content
+        self.unseen.pop(path, None)
 
     def _drive(self, drive: str, content: Image) -> Iterator[Fault]:
         if drive not in self.oracle.first or self.oracle.unknown(drive):
@@ -243,12 +254,14 @@ class Data:
 
     def _partial_target(self, backup: Backup, content: Image, cut: Image) -> Iterator[Fault]:
         """Each cluster is the cut's, or still what the target held, or zero."""
-        before = (backup.before or Image(0)).copy(cut.size_bytes)
+        before = [(backup.before or Image(0)).copy(cut.size_bytes)]
+        before += [self._cut(one, content).copy(cut.size_bytes) for one in backup.since_seen()]
         written: Image | None = None
         for at in _clusters_that_differ(content, cut):
             stop = min(at + CLUSTER_BYTES, cut.size_bytes)
             whole = content.size_bytes >= stop
-            if not content.is_all(at, stop, 0) and not (whole and same(content, before, at, stop)):
+            kept = whole and any(same(content, each, at, stop) for each in before)
+            if not content.is_all(at, stop, 0) and not kept:
                 yield "CBW-ONCE-1", f"the target of {backup.drive} holds new data at {_at(at)}"
                 return
             written = written or self._overwritten(backup, cut.size_bytes)
