@@ -9,7 +9,7 @@ from cleancut_model.options import Options
 from cleancut_reference.block import guest
 from cleancut_reference.block.dirty_bitmap import DirtyBitmap
 from cleancut_reference.block.graph import Graph
-from cleancut_reference.block.node import Drive, Node
+from cleancut_reference.block.node import FILTERS, Drive, Node
 from cleancut_reference.block.request import Failed, Opened, Outcome
 from cleancut_reference.block.traffic import GuestOp, Traffic
 from cleancut_reference.engine import Engine
@@ -98,6 +98,8 @@ class Bench:
         """Where the client was told another status than a job has, or not answered, in words."""
         if self.asked and self.engine.current is None:
             return f"no command is under way, and {self.asked} are not answered"
+        if self.engine.current is None and (left := self.disk.images.keys() ^ self._with_images()):
+            return f"{sorted(left)}: a node whose image is closed, or an open image without a node"
         has = {job.id: str(job.status) for job in self.state.jobs}
         for job_id, told in self.told.items():
             if told != has.get(job_id, "null"):
@@ -115,6 +117,11 @@ class Bench:
                 f"{waiting} are to be finalized, and BLOCK_JOB_PENDING was told of {self.announced}"
             )
         return ""
+
+    def _with_images(self) -> set[str]:
+        """The nodes that have an image open."""
+        nodes = self.state.graph.nodes.items()
+        return {name for name, node in nodes if node.driver not in FILTERS}
 
     def steps(self) -> list[Step]:
         """What the engine can do next."""
@@ -238,6 +245,8 @@ def build(options: Options, cluster_bytes: int = CLUSTER_BYTES, kind: type[Bench
     for index in range(options.drives):
         on_top = options.sync == "top"
         below = Opened(f"base{index}", "memory", size_bytes) if on_top else None
+        if below is not None:
+            disk.add(below.name, size_bytes)
         node = add(graph.new_name(), below)
         graph.drives.append(Drive(f"d{index}", node))
         if options.records and not on_top:

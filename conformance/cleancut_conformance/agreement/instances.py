@@ -23,6 +23,7 @@ INSTANCES: Final[dict[str, Options]] = {
     "bitmap-never": Options(
         1, 2, 2, 1, 1, sync="bitmap", bitmap_mode="never", again=1, monitor=True
     ),
+    "two-bitmaps": Options(2, 1, 2, 1, 0, sync="bitmap", bitmap_mode="always", monitor=True),
     "none": Options(2, 1, 2, 1, 1, sync="none", manual=True, monitor=True),
     "workers": Options(1, 2, 2, 1, 1, workers=2, monitor=True),
     "again": Options(1, 1, 2, 1, 1, again=2, monitor=True),
