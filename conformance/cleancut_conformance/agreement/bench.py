@@ -107,6 +107,8 @@ class Bench:
         for job in self.state.jobs:
             if job.status is JobStatus.RUNNING and job.source.traffic.drained and not job.in_flight:
                 return f"{job.id} is running, and its drive is drained"
+            if job.bitmap is not None and not job.bitmap.busy:
+                return f"{job.id} copies by a bitmap that is not shown as busy"
         waiting = [
             job.id
             for job in self.state.jobs
@@ -189,7 +191,11 @@ class Bench:
         begins = Label("begin") if name in BEGINNING else None
         assert label in (begins, None), f"{name} is called {label}"
         assert label or not begins or self.engine.current is None, f"{name} begins without a label"
-        return not any(isinstance(o, Reply) and "error" in o.body for o in self.listen())
+        refused = any(isinstance(o, Reply) and "error" in o.body for o in self.listen())
+        if name == "block-job-cancel" and not refused:
+            job = self.state.job(arguments["device"])
+            assert job is None or not job.user_paused, "a job that is cancelled is still paused"
+        return not refused
 
     def write(self, drive: int, cluster: int, value: int) -> None:
         """A guest's write arrives."""
