@@ -13,7 +13,6 @@ import io
 import pickle
 import pkgutil
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
@@ -23,7 +22,6 @@ from typing import Any, TypeVar
 
 from cleancut_conformance.agreement.generated import (
     BYTEARRAY,
-    DEQUE,
     DICT,
     FUNCTION,
     LIST,
@@ -104,17 +102,6 @@ def _put_back(made: Any, content: Any) -> None:
 def _is_in_order(made: Any, content: Any) -> bool:
     """Whether a dictionary has this content, in this order."""
     return bool(made == content) and list(made) == list(content)
-
-
-def _line_up(made: Any, content: Any) -> None:
-    """A queue has this content."""
-    made.clear()
-    made.extend(content)
-
-
-def _is_lined_up(made: Any, content: Any) -> bool:
-    """Whether a queue has this content."""
-    return bool(list(made) == content)
 
 
 class HiddenStateError(TypeError):
@@ -245,7 +232,6 @@ class Freezer:
         pairs: Freeze = lambda o, n: (DICT, *write(o, n), *write(o.values(), n))  # noqa: E731
         yield dict, pairs, self._thaw_dict
         yield set, lambda o, n: (SET, *sorted(write(o, n))), self._thaw_set
-        yield deque, lambda o, n: (DEQUE, *write(o, n)), self._thaw_deque
         yield bytearray, lambda o, n: (BYTEARRAY, bytes(o)), _thaw_bytearray
         yield FunctionType, _freeze_function, lambda t, k: getattr(sys.modules[t[1]], t[2])
         yield partial, self._freeze_partial, lambda t, k: _call_of(*read(t, k))
@@ -324,14 +310,6 @@ class Freezer:
         kept.as_read.append((_put_back, eq, made, content))
         return made
 
-    def _thaw_deque(self, frozen: Any, kept: Kept) -> deque[Any]:
-        if len(frozen) == 1:
-            return _empty(deque(), kept)
-        content = self._read_all(frozen, kept)
-        made = deque(content)
-        kept.as_read.append((_line_up, _is_lined_up, made, content))
-        return made
-
     # ---- classes
 
     def _register(self, each: type) -> None:
@@ -355,7 +333,6 @@ class Freezer:
             "thawers": self._thaw,
             "freeze_list": self._freeze[list],
             "freeze_tuple": self._freeze[tuple],
-            "freeze_deque": self._freeze[deque],
             "freeze_dict": self._freeze[dict],
             "freeze_objects": self._freeze_objects,
             "freeze_named": self._freeze_named,

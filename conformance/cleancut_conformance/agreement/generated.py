@@ -14,7 +14,7 @@ from typing import Any, Final
 PLAIN: Final = frozenset((type(None), bool, int, float, str, bytes))
 
 #: Tags of what is no class of the package; classes have numbers from FIRST_CLASS on.
-SEEN, LIST, TUPLE, DICT, SET, DEQUE, BYTEARRAY, FUNCTION, PARTIAL, MEMBER, FIRST_CLASS = range(11)
+SEEN, LIST, TUPLE, DICT, SET, BYTEARRAY, FUNCTION, PARTIAL, MEMBER, FIRST_CLASS = range(10)
 
 #: Annotations of attributes whose values need no look.
 PLAIN_NAMES: Final = frozenset(("bool", "int", "str", "bytes"))
@@ -33,7 +33,7 @@ WRITE: Final = {
     "bytearray": f"({BYTEARRAY}, bytes({{x}}))",
     "tuple": "freeze_tuple({v}, numbers) if ({v} := {x}) else None",
     "mapping": "freeze_dict({v}, numbers) if ({v} := {x}) else None",
-    "deque": "freeze_deque({v}, numbers) if ({v} := {x}) else None",
+    "deque": "freeze_list({v}, numbers) if ({v} := {x}) else None",
     "list": "freeze_list({v}, numbers) if ({v} := {x}) else None",
     "list of plain": f"({LIST}, *{{v}}) if ({{v}} := {{x}}) else None",
     "list of object": "freeze_objects({v}, numbers) if ({v} := {x}) else None",
